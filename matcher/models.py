@@ -1,0 +1,90 @@
+"""The values that the matcher passes around: a release with its tracks, candidates for them, scores and matches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One playable entry of a tracklist: a track, or a sub-track of an index track. Headings are not tracks."""
+
+    track_index: int
+    """Index in the release's `tracklist` array."""
+    sub_index: int | None
+    """Index in that entry's `sub_tracks` array, None for a track of its own."""
+    position: str
+    title: str
+    artists: tuple[str, ...]
+    """The track's own artists, empty where the release's artists apply."""
+    duration_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What the score needs to know of a release (Discogs `GET /releases/{id}`)."""
+
+    release_id: int
+    title: str
+    artists: tuple[str, ...]
+    """Names as printed on the release first (ANV), then canonical ones that differ; raw, with Discogs' `(2)`."""
+    labels: tuple[str, ...]
+    formats: tuple[str, ...]
+    year: int | None
+    tracks: tuple[Track, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something playable that may be a track: a video attached to the release, or a search result."""
+
+    provider: str
+    """Who gave it, for instance `discogs_videos`."""
+    platform: str
+    """Where it plays, for instance `youtube`."""
+    url: str
+    title: str
+    duration_s: int | None = None
+    description: str = ""
+    channel: str | None = None
+    artist: str | None = None
+    album: str | None = None
+    attached: bool = False
+    """Attached to this very release by the Discogs community: stronger evidence than a search result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One named piece of evidence. `weight` is in log-odds: positive speaks for the match, negative against it."""
+
+    name: str
+    weight: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How sure we are that a candidate is the track: `confidence` 0–100 reads as a probability in per cent."""
+
+    confidence: float
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A candidate assigned to a track, with its score."""
+
+    track: Track
+    candidate: Candidate
+    score: Score
+
+
+class ProcessingStatus(StrEnum):
+    """Where a release stands, as shoppers see it in `processing_status`."""
+
+    MATCHED = "matched"
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    UNMATCHED = "unmatched"
+    FAILED = "failed"
