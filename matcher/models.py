@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -88,3 +89,28 @@ class ProcessingStatus(StrEnum):
     PROCESSING = "processing"
     UNMATCHED = "unmatched"
     FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMatch:
+    """A row of track_matches that is neither rejected nor dead, with the track's name from the tracklist."""
+
+    track_index: int
+    sub_index: int | None
+    position: str
+    title: str
+    platform: str | None
+    match_url: str
+    confidence: float
+    approved: bool
+    verified_by: str | None
+    verified_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """What is known of a release's audio."""
+
+    status: ProcessingStatus
+    persisted: bool
+    matches: tuple[StoredMatch, ...]

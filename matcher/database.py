@@ -1,0 +1,58 @@
+"""The door to Postgres: a pool whose connections turn the database's own troubles into `DatabaseUnavailable`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from matcher.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+
+OUTAGES = (
+    OSError,  # refused, reset; TimeoutError is one too
+    asyncpg.InterfaceError,  # the pool is closing, the connection is lost
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.OperatorInterventionError,  # shutting down, starting up, terminated, statement timeout
+    asyncpg.PostgresSystemError,  # I/O error of the server
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+)
+
+
+class Database:
+    """Hands out connections. Every method raises DatabaseUnavailable while Postgres cannot do its work."""
+
+    def __init__(self, pool: Pool, acquire_timeout_s: float = 5.0) -> None:
+        self._pool = pool
+        self._acquire_timeout_s = acquire_timeout_s
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        with outages():
+            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+
+@contextmanager
+def outages() -> Iterator[None]:
+    try:
+        yield
+    except OUTAGES as error:
+        if isinstance(error, ValueError):  # asyncpg's DataError is an InterfaceError too: an argument of ours is wrong
+            raise
+        raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error

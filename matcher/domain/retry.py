@@ -1,0 +1,45 @@
+"""What becomes of a job that did not end well: try again later, park it, or give up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matcher.errors import ReleaseGone, Unavailable
+
+MAX_ATTEMPTS = 5
+BACKOFF_S = (10.0, 60.0, 300.0, 1800.0)
+"""Wait before the second, third, … attempt."""
+
+PARK_AT_LEAST_S = 1.0
+"""Nobody's Retry-After makes us ask in a tight loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """An attempt is used up; the next one comes after `after_s` seconds."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Nobody's fault: ask again after `after_s` seconds, the attempt is given back."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Over, until a person requeues the job."""
+
+
+Aftermath = Retry | Park | Fail
+
+
+def aftermath(error: Exception, attempts: int) -> Aftermath:
+    """What to do after `error` ended attempt number `attempts` (the first is 1)."""
+    if isinstance(error, Unavailable):
+        return Park(max(error.retry_after_s, PARK_AT_LEAST_S))
+    if isinstance(error, ReleaseGone) or attempts >= MAX_ATTEMPTS:
+        return Fail()
+    return Retry(BACKOFF_S[min(attempts, len(BACKOFF_S)) - 1])

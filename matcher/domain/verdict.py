@@ -1,0 +1,70 @@
+"""From the matches of a release to what is stored: the user's persistence rule and the gates of approval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matcher.models import Match
+
+DURATION_SLACK_S = 5
+DURATION_SLACK_SHARE = 0.03
+"""A match whose duration is further off than the larger of both waits for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Confidences 0–100 (CACHE_PERSISTENCE_THRESHOLD, APPROVAL_THRESHOLD)."""
+
+    persistence: float
+    approval: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedMatch:
+    """A match and whether it is approved without a person."""
+
+    match: Match
+    approved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Keep the release with all its matches."""
+
+    matches: tuple[JudgedMatch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Keep nothing but the fact that nothing was found; `best` is the highest confidence seen."""
+
+    best: float
+
+
+Verdict = Persist | Forget
+
+
+def judge(matches: tuple[Match, ...], thresholds: Thresholds, *, persist_always: bool = False) -> Verdict:
+    """Persist when one track reaches the threshold (or the old system holds matches of the release)."""
+    best = max((match.score.confidence for match in matches), default=0.0)
+    if not persist_always and (not matches or best < thresholds.persistence):
+        return Forget(best)
+    return Persist(tuple(JudgedMatch(match, approved(match, thresholds)) for match in matches))
+
+
+def approved(match: Match, thresholds: Thresholds) -> bool:
+    return match.score.confidence >= thresholds.approval and all(gate(match) for gate in GATES)
+
+
+def duration_agrees(match: Match) -> bool:
+    track, candidate = match.track.duration_s, match.candidate.duration_s
+    if track is None or candidate is None:
+        return False
+    return abs(track - candidate) <= max(DURATION_SLACK_S, DURATION_SLACK_SHARE * track)
+
+
+def version_agrees(match: Match) -> bool:
+    return not any(reason.name.startswith("version") and reason.weight < 0 for reason in match.score.reasons)
+
+
+GATES = (duration_agrees, version_agrees)

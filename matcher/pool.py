@@ -1,0 +1,271 @@
+"""The task pool that drains the match queue: claim, fetch, match, judge, store; one release per task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import orjson
+
+from matcher import store
+from matcher.database import Database
+from matcher.domain.metadata import fingerprint, metadata, storable
+from matcher.domain.retry import Fail, Park, Retry, aftermath
+from matcher.domain.tracklist import parse_release
+from matcher.domain.verdict import Forget, Persist, Thresholds, judge
+from matcher.errors import DatabaseUnavailable, LeaseLost, MalformedRelease, MatcherError, ReleaseGone, Unavailable
+from matcher.matching import match_release
+from matcher.models import Candidate, Match, ProcessingStatus, Release
+
+JOB_DEADLINE_S = store.LEASE_S * 2 / 3
+"""A job that takes longer is ended while its lease still holds."""
+
+IDLE_POLL_S = 2.0
+"""How often an idle pool looks for work that another process queued, or that was parked."""
+
+DATABASE_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedRelease:
+    """The public answer of GET /releases/{id} and when upstream gave it."""
+
+    body: bytes
+    fetched_at: datetime
+
+
+FetchRelease = Callable[[int], Awaitable[FetchedRelease]]
+"""Raises ReleaseGone, or Unavailable when upstream cannot answer now."""
+
+
+class Provider(Protocol):
+    """A source of candidates. Raises Unavailable when it is throttled or failing."""
+
+    name: str
+
+    async def candidates(self, release: Release, body: Mapping[str, object]) -> Sequence[Candidate]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one job ended, for logs and metrics. `result`: cached, unmatched, failed, retried, parked or lost."""
+
+    release_id: int
+    result: str
+    seconds: float
+    attempts: int
+    matches: int = 0
+    approved: int = 0
+    best: float = 0.0
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class DrainReport:
+    """What one call of `drain` did."""
+
+    processed: int = 0
+    cached: int = 0
+    unmatched: int = 0
+    failed: int = 0
+    parked: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        self.processed += 1
+        bucket = {"cached": "cached", "unmatched": "unmatched", "failed": "failed"}.get(outcome.result, "parked")
+        setattr(self, bucket, getattr(self, bucket) + 1)
+
+
+@dataclass(slots=True)
+class Matcher:
+    """Runs match jobs. `on_outcome` is told how each one ended."""
+
+    database: Database
+    fetch_release: FetchRelease
+    providers: Sequence[Provider]
+    thresholds: Thresholds
+    batch_size: int
+    on_outcome: Callable[[Outcome], None] = lambda _: None
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        """There is new work: an idle pool looks at once."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Drain the queue, `batch_size` releases at a time, until cancelled; running jobs are then handed back."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.batch_size):
+                group.create_task(self._work_for_ever())
+
+    async def drain(self, limit: int, seconds: float) -> DrainReport:
+        """Process up to `limit` jobs within `seconds`, `batch_size` at once."""
+        report = DrainReport()
+        until = time.monotonic() + seconds
+        left = limit
+
+        async def work() -> None:
+            nonlocal left
+            while left > 0 and time.monotonic() < until:
+                left -= 1
+                outcome = await self._process_next(min(JOB_DEADLINE_S, until - time.monotonic()))
+                if outcome is None:
+                    return
+                report.add(outcome)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(limit, self.batch_size)):
+                group.create_task(work())
+        return report
+
+    async def _work_for_ever(self) -> None:
+        while True:
+            try:
+                outcome = await self._process_next(JOB_DEADLINE_S)
+            except DatabaseUnavailable:
+                await asyncio.sleep(DATABASE_RETRY_S)
+                continue
+            if outcome is None:
+                await self._rest()
+
+    async def _rest(self) -> None:
+        self._woken.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), IDLE_POLL_S)
+
+    async def _process_next(self, deadline_s: float) -> Outcome | None:
+        """None: there is nothing to do."""
+        async with self.database.transaction() as connection:
+            jobs = await store.claim(connection, 1)
+        if not jobs:
+            return None
+        outcome = await self._process(jobs[0], deadline_s)
+        self.on_outcome(outcome)
+        return outcome
+
+    async def _process(self, job: store.Job, deadline_s: float) -> Outcome:
+        started = time.monotonic()
+        try:
+            try:
+                found = await self._match_within(job, deadline_s)
+                ended = await self._store(job, found)
+            except (LeaseLost, DatabaseUnavailable):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a release does to us must not stop the pool
+                ended = await self._after(job, error)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._hand_back(job))
+            raise
+        except (LeaseLost, DatabaseUnavailable) as error:
+            ended = _Ended("lost", error=str(error))
+        return Outcome(
+            release_id=job.release_id,
+            attempts=job.attempts,
+            seconds=time.monotonic() - started,
+            result=ended.result,
+            matches=ended.matches,
+            approved=ended.approved,
+            best=ended.best,
+            error=ended.error,
+        )
+
+    async def _match_within(self, job: store.Job, deadline_s: float) -> _Found:
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await self._match(job)
+        except TimeoutError:
+            if deadline_s < JOB_DEADLINE_S:  # the caller of drain() had less time than the job may have
+                raise Unavailable("the time given for draining was over", 0) from None
+            raise
+
+    async def _match(self, job: store.Job) -> _Found:
+        fetched = await self.fetch_release(job.release_id)
+        body = parse_body(fetched.body)
+        release = parse_release(body)
+        candidates = [found for each in self.providers for found in await each.candidates(release, body)]
+        return _Found(fetched, body, match_release(release, candidates))
+
+    async def _store(self, job: store.Job, found: _Found) -> _Ended:
+        async with self.database.transaction() as connection:
+            keep = job.persist_always or await store.is_persisted(connection, job.release_id)
+            verdict = judge(found.matches, self.thresholds, persist_always=keep)
+            status = ProcessingStatus.MATCHED if isinstance(verdict, Persist) else ProcessingStatus.UNMATCHED
+            await store.decide(connection, job, status, fingerprint(found.body))
+            if isinstance(verdict, Persist):
+                stored = store.StoredBody(found.fetched.body, found.fetched.fetched_at)
+                await store.persist(connection, job, metadata(found.body), stored, verdict.matches)
+        return _ended(verdict)
+
+    async def _after(self, job: store.Job, error: Exception) -> _Ended:
+        what = describe(error)
+        next_step = aftermath(error, job.attempts)
+        async with self.database.transaction() as connection:
+            match next_step:
+                case Retry(after_s):
+                    await store.retry(connection, job, after_s, what)
+                    return _Ended("retried", error=what)
+                case Park(after_s):
+                    await store.park(connection, job, after_s, what)
+                    return _Ended("parked", error=what)
+                case Fail():
+                    await store.fail(connection, job, what)
+                    if job.persist_always and isinstance(error, ReleaseGone):
+                        await store.persist_bare(connection, job.release_id)
+                    return _Ended("failed", error=what)
+
+    async def _hand_back(self, job: store.Job) -> None:
+        # Whatever is lost here is found again when the lease runs out.
+        with contextlib.suppress(LeaseLost, DatabaseUnavailable):
+            async with self.database.transaction() as connection:
+                await store.hand_back(connection, job)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    fetched: FetchedRelease
+    body: Mapping[str, object]
+    matches: tuple[Match, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    result: str
+    matches: int = 0
+    approved: int = 0
+    best: float = 0.0
+    error: str | None = None
+
+
+def _ended(verdict: Persist | Forget) -> _Ended:
+    if isinstance(verdict, Forget):
+        return _Ended("unmatched", best=verdict.best)
+    return _Ended(
+        "cached",
+        matches=len(verdict.matches),
+        approved=sum(judged.approved for judged in verdict.matches),
+        best=max((judged.match.score.confidence for judged in verdict.matches), default=0.0),
+    )
+
+
+def parse_body(body: bytes) -> Mapping[str, object]:
+    """Raises MalformedRelease when it is not a JSON object."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedRelease(f"the release is not JSON: {error}") from None
+    if not isinstance(parsed, dict):
+        raise MalformedRelease("the release is not a JSON object")
+    return parsed
+
+
+def describe(error: Exception) -> str:
+    """A text for `last_error`: our own errors speak for themselves, others are named."""
+    if isinstance(error, TimeoutError):
+        return "the job took too long"
+    what = str(error) if isinstance(error, MatcherError) else f"{type(error).__name__}: {error}"
+    return str(storable(what[:500]))

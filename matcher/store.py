@@ -1,0 +1,487 @@
+"""All SQL of the matcher: the queue, the persisted releases and their matches.
+
+Each function runs on a connection that the caller opened; those that change several rows belong in a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from uuid import UUID
+
+import orjson
+
+from matcher.database import Connection
+from matcher.domain.metadata import Metadata
+from matcher.domain.retry import MAX_ATTEMPTS
+from matcher.domain.verdict import JudgedMatch
+from matcher.errors import LeaseLost
+from matcher.models import Audio, ProcessingStatus, StoredMatch
+
+UNMATCHED_REST_DAYS = 30
+"""An unmatched release is not asked for again for so long, unless its tracklist or videos change."""
+
+LEASE_S = 90.0
+"""A job whose worker died is free again after this; every job ends well before it."""
+
+
+class Priority(IntEnum):
+    """Order of the queue; lower is sooner."""
+
+    SEEN = 0
+    """A shopper looks at it."""
+    NEW = 10
+    HISTORY = 20
+    ORPHAN = 30
+    """The old system holds matches of it; nobody asked for it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed queue row. `attempts` counts this one."""
+
+    release_id: int
+    store_username: str | None
+    attempts: int
+    persist_always: bool
+    lease_token: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBody:
+    """The public answer of GET /releases/{id}, byte for byte, and when upstream gave it."""
+
+    body: bytes
+    fetched_at: datetime
+
+
+# --- the queue ----------------------------------------------------------------------------------------------------
+
+
+async def enqueue(
+    connection: Connection,
+    release_ids: Collection[int],
+    *,
+    priority: Priority,
+    store_username: str | None = None,
+    fingerprint: str | None = None,
+) -> int:
+    """Queue releases in the order given; returns how many were queued that were not before.
+
+    Asking twice is asking once, the higher priority wins. A decided release is queued again when its fingerprint is
+    known to have changed; an unmatched one after its rest as well. A failed one waits for a person.
+    """
+    rows = await connection.fetch(
+        """
+        INSERT INTO match_queue AS q (release_id, priority, store_username)
+        SELECT release_id, $2, $3 FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (release_id, place) ORDER BY place
+        ON CONFLICT (release_id) DO UPDATE SET
+          priority = least(q.priority, excluded.priority),
+          status = 'queued',
+          attempts = CASE WHEN q.status = 'queued' THEN q.attempts ELSE 0 END,
+          not_before = CASE WHEN q.status = 'queued' THEN q.not_before ELSE now() END,
+          enqueued_at = CASE WHEN q.status = 'queued' THEN q.enqueued_at ELSE now() END
+        WHERE (q.status = 'queued' AND q.priority > excluded.priority)
+           OR (q.status IN ('matched', 'unmatched') AND q.fingerprint <> $4)
+           OR (q.status = 'unmatched' AND q.decided_at < now() - make_interval(days => $5))
+        RETURNING (xmax = 0 OR enqueued_at = now()) AS is_new
+        """,
+        list(dict.fromkeys(release_ids)),
+        int(priority),
+        store_username,
+        fingerprint,
+        UNMATCHED_REST_DAYS,
+    )
+    return sum(row["is_new"] for row in rows)
+
+
+async def claim(connection: Connection, limit: int) -> list[Job]:
+    """Lease up to `limit` jobs, soonest first. Jobs whose worker died are freed first."""
+    await _free_expired(connection)
+    rows = await connection.fetch(
+        """
+        WITH next AS (
+          SELECT release_id FROM match_queue
+          WHERE status = 'queued' AND not_before <= now()
+          ORDER BY priority, sequence LIMIT $1
+          FOR UPDATE SKIP LOCKED
+        )
+        UPDATE match_queue q
+        SET status = 'processing', attempts = attempts + 1,
+            lease_token = gen_random_uuid(), lease_until = now() + make_interval(secs => $2)
+        FROM next WHERE q.release_id = next.release_id
+        RETURNING q.release_id, store_username, attempts, persist_always, lease_token, priority, sequence
+        """,
+        limit,
+        LEASE_S,
+    )
+    rows.sort(key=lambda row: (row["priority"], row["sequence"]))
+    return [
+        Job(row["release_id"], row["store_username"], row["attempts"], row["persist_always"], row["lease_token"])
+        for row in rows
+    ]
+
+
+async def _free_expired(connection: Connection) -> None:
+    await connection.execute(
+        """
+        UPDATE match_queue
+        SET status = CASE WHEN attempts >= $1 THEN 'failed' ELSE 'queued' END,
+            decided_at = CASE WHEN attempts >= $1 THEN now() END,
+            last_error = 'the worker ended in the middle of the job', lease_token = NULL, lease_until = NULL
+        WHERE release_id IN (
+          SELECT release_id FROM match_queue WHERE status = 'processing' AND lease_until < now() FOR UPDATE SKIP LOCKED
+        )
+        """,
+        MAX_ATTEMPTS,
+    )
+
+
+async def decide(connection: Connection, job: Job, status: ProcessingStatus, fingerprint: str | None) -> None:
+    """End the job. Raises LeaseLost when somebody else owns it by now: roll back what was done under it."""
+    await _write_outcome(
+        connection,
+        job,
+        "status = $3, decided_at = now(), fingerprint = $4, last_error = NULL",
+        status.value,
+        fingerprint,
+    )
+
+
+async def fail(connection: Connection, job: Job, error: str) -> None:
+    await _write_outcome(connection, job, "status = 'failed', decided_at = now(), last_error = $3", error)
+
+
+async def retry(connection: Connection, job: Job, after_s: float, error: str) -> None:
+    await _write_outcome(
+        connection,
+        job,
+        "status = 'queued', not_before = now() + make_interval(secs => $3), last_error = $4",
+        after_s,
+        error,
+    )
+
+
+async def park(connection: Connection, job: Job, after_s: float, why: str) -> None:
+    """Back into the queue for later; the attempt is given back."""
+    await _write_outcome(
+        connection,
+        job,
+        "status = 'queued', not_before = now() + make_interval(secs => $3), last_error = $4, attempts = attempts - 1",
+        after_s,
+        why,
+    )
+
+
+async def hand_back(connection: Connection, job: Job) -> None:
+    """Back to the front of the queue as if it had not been claimed: we are shutting down."""
+    await _write_outcome(connection, job, "status = 'queued', attempts = attempts - 1")
+
+
+async def _write_outcome(connection: Connection, job: Job, assignments: str, *values: object) -> None:
+    # `assignments` is one of the literals above, never a value.
+    changed = await connection.execute(
+        f"UPDATE match_queue SET {assignments}, lease_token = NULL, lease_until = NULL"  # noqa: S608
+        " WHERE release_id = $1 AND lease_token = $2",
+        job.release_id,
+        job.lease_token,
+        *values,
+    )
+    if changed != "UPDATE 1":
+        raise LeaseLost(f"the lease of release {job.release_id} was lost")
+
+
+async def counts(connection: Connection) -> dict[ProcessingStatus, int]:
+    rows = await connection.fetch("SELECT status, count(*) AS n FROM match_queue GROUP BY status")
+    found = {row["status"]: row["n"] for row in rows}
+    return {status: found.get(status.value, 0) for status in ProcessingStatus}
+
+
+# --- what is known of releases ------------------------------------------------------------------------------------
+
+
+async def audio(connection: Connection, release_ids: Collection[int]) -> dict[int, Audio]:
+    """State and live matches of each release asked for. One that was never queued counts as queued."""
+    ids = list(set(release_ids))
+    matches = await _live_matches(connection, ids)
+    rows = await connection.fetch(
+        """
+        SELECT wanted.release_id, q.status, r.discogs_id IS NOT NULL AS persisted,
+               coalesce(r.has_audio_matches, false) AS has_audio
+        FROM unnest($1::bigint[]) AS wanted (release_id)
+        LEFT JOIN match_queue q USING (release_id)
+        LEFT JOIN releases r ON r.discogs_id = wanted.release_id
+        """,
+        ids,
+    )
+    return {
+        row["release_id"]: Audio(
+            status=_status(row["status"], has_audio=row["has_audio"]),
+            persisted=row["persisted"],
+            matches=tuple(matches.get(row["release_id"], ())),
+        )
+        for row in rows
+    }
+
+
+def _status(queue_status: str | None, *, has_audio: bool) -> ProcessingStatus:
+    """A persisted release stays matched while it is looked at again, and is unmatched once its last match is gone."""
+    if has_audio:
+        return ProcessingStatus.MATCHED
+    if queue_status == ProcessingStatus.MATCHED:
+        return ProcessingStatus.UNMATCHED
+    return ProcessingStatus(queue_status or ProcessingStatus.QUEUED)
+
+
+async def _live_matches(connection: Connection, release_ids: Sequence[int]) -> dict[int, list[StoredMatch]]:
+    rows = await connection.fetch(
+        """
+        SELECT m.release_id, m.track_index, m.sub_index, m.platform, m.match_url, m.confidence,
+               coalesce(m.approved, false) AS approved, m.verified_by, m.verified_at::timestamptz AS verified_at,
+               track ->> 'position' AS position, track ->> 'title' AS title
+        FROM track_matches m
+        JOIN releases r ON r.discogs_id = m.release_id
+        CROSS JOIN LATERAL (
+          SELECT CASE WHEN m.sub_index IS NULL THEN r.tracklist -> m.track_index
+                      ELSE r.tracklist -> m.track_index -> 'sub_tracks' -> m.sub_index END AS track
+        ) AS entry
+        WHERE m.release_id = ANY($1::bigint[])
+          AND NOT m.rejected AND m.dead_since IS NULL AND m.match_url IS NOT NULL AND m.track_index IS NOT NULL
+        ORDER BY m.release_id, m.track_index, m.sub_index NULLS FIRST, m.approved DESC, m.confidence DESC, m.id
+        """,
+        list(release_ids),
+    )
+    found: dict[int, list[StoredMatch]] = {}
+    for row in rows:
+        found.setdefault(row["release_id"], []).append(
+            StoredMatch(
+                track_index=row["track_index"],
+                sub_index=row["sub_index"],
+                position=row["position"] or "",
+                title=row["title"] or "",
+                platform=row["platform"],
+                match_url=row["match_url"],
+                confidence=row["confidence"] or 0.0,
+                approved=row["approved"],
+                verified_by=row["verified_by"],
+                verified_at=row["verified_at"],
+            )
+        )
+    return found
+
+
+async def stored_body(connection: Connection, release_id: int) -> StoredBody | None:
+    row = await connection.fetchrow(
+        "SELECT body, body_fetched_at FROM releases WHERE discogs_id = $1 AND body IS NOT NULL", release_id
+    )
+    return StoredBody(row["body"], row["body_fetched_at"]) if row else None
+
+
+async def metadata_of(connection: Connection, release_ids: Collection[int]) -> dict[int, Mapping[str, object]]:
+    """The CC0 facts and images of the persisted ones among `release_ids`, JSON arrays parsed."""
+    rows = await connection.fetch(
+        """
+        SELECT discogs_id, genres::text, styles::text, tracklist::text, images::text, last_updated::timestamptz
+        FROM releases WHERE discogs_id = ANY($1::bigint[])
+        """,
+        list(release_ids),
+    )
+    return {
+        row["discogs_id"]: {
+            key: orjson.loads(row[key]) if row[key] else [] for key in ("genres", "styles", "tracklist", "images")
+        }
+        | {"last_updated": row["last_updated"]}
+        for row in rows
+    }
+
+
+# --- persisting ---------------------------------------------------------------------------------------------------
+
+
+async def persist(
+    connection: Connection, job: Job, facts: Metadata, body: StoredBody, matches: Sequence[JudgedMatch]
+) -> None:
+    """Store the release and all its matches. What a person decided, and rows of the old system, stay as they are."""
+    await _upsert_release(connection, job.release_id, job.store_username, facts, body)
+    await connection.execute(
+        """
+        DELETE FROM track_matches
+        WHERE release_id = $1 AND verified_at IS NULL AND NOT rejected AND provider IS NOT NULL
+        """,
+        job.release_id,
+    )
+    await _insert_matches(connection, job.release_id, matches)
+    await refresh_has_audio(connection, job.release_id)
+
+
+async def _upsert_release(
+    connection: Connection, release_id: int, store_username: str | None, facts: Metadata, body: StoredBody
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO releases (id, discogs_id, store_username, title, artist, year, label, catno, thumb, discogs_uri,
+                              genres, styles, tracklist, images, body, body_fetched_at, last_updated, has_audio_matches)
+        SELECT CASE WHEN EXISTS (SELECT FROM releases WHERE id = $1) THEN -$1 ELSE $1 END,  -- taken by an old row
+               $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, now(), false
+        ON CONFLICT (discogs_id) DO UPDATE SET
+          title = excluded.title, artist = excluded.artist, year = excluded.year, label = excluded.label,
+          catno = excluded.catno, thumb = excluded.thumb, discogs_uri = excluded.discogs_uri, genres = excluded.genres,
+          styles = excluded.styles, tracklist = excluded.tracklist, images = excluded.images, body = excluded.body,
+          body_fetched_at = excluded.body_fetched_at, last_updated = excluded.last_updated,
+          store_username = coalesce(releases.store_username, excluded.store_username)
+        """,
+        release_id,
+        store_username,
+        facts.title,
+        facts.artist,
+        facts.year,
+        facts.label,
+        facts.catno,
+        facts.thumb,
+        facts.discogs_uri,
+        *(orjson.dumps(value).decode() for value in (facts.genres, facts.styles, facts.tracklist, facts.images)),
+        body.body,
+        body.fetched_at,
+    )
+
+
+async def _insert_matches(connection: Connection, release_id: int, matches: Sequence[JudgedMatch]) -> None:
+    """A track that already has a row (of a person, of the old system) gets no second one; rejected URLs stay away."""
+    await connection.executemany(
+        """
+        INSERT INTO track_matches (release_id, track_index, sub_index, platform, match_url, confidence, approved,
+                                   provider, candidate_title, candidate_duration_s, reasons)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+        WHERE NOT EXISTS (
+          SELECT FROM track_matches
+          WHERE release_id = $1 AND track_index = $2 AND sub_index IS NOT DISTINCT FROM $3
+            AND (NOT rejected OR match_url = $5)
+        )
+        """,
+        [_match_row(release_id, judged) for judged in matches],
+    )
+
+
+def _match_row(release_id: int, judged: JudgedMatch) -> tuple[object, ...]:
+    track, candidate, score = judged.match.track, judged.match.candidate, judged.match.score
+    reasons = [{"name": each.name, "weight": each.weight, "detail": each.detail} for each in score.reasons]
+    return (
+        release_id,
+        track.track_index,
+        track.sub_index,
+        candidate.platform,
+        candidate.url,
+        score.confidence,
+        judged.approved,
+        candidate.provider,
+        candidate.title,
+        candidate.duration_s,
+        orjson.dumps(reasons).decode(),
+    )
+
+
+async def refresh_has_audio(connection: Connection, release_id: int) -> None:
+    """`has_audio_matches` is true while the release has a match that is neither rejected nor dead."""
+    await connection.execute(
+        """
+        UPDATE releases SET has_audio_matches = EXISTS (
+          SELECT FROM track_matches WHERE release_id = $1 AND NOT rejected AND dead_since IS NULL
+        ) WHERE discogs_id = $1
+        """,
+        release_id,
+    )
+
+
+async def refresh_release(connection: Connection, release_id: int, facts: Metadata, body: StoredBody) -> bool:
+    """Renew the body and facts of a persisted release; an API-only one stays unknown. False: it is not persisted."""
+    known = await connection.fetchval("SELECT true FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
+    if known:
+        await _upsert_release(connection, release_id, None, facts, body)
+    return bool(known)
+
+
+async def is_persisted(connection: Connection, release_id: int) -> bool:
+    return bool(await connection.fetchval("SELECT true FROM releases WHERE discogs_id = $1", release_id))
+
+
+async def persist_bare(connection: Connection, release_id: int) -> None:
+    """A row without facts, for a release that Discogs has deleted but the old system holds matches of."""
+    await connection.execute(
+        """
+        INSERT INTO releases (id, discogs_id)
+        SELECT CASE WHEN EXISTS (SELECT FROM releases WHERE id = $1) THEN -$1 ELSE $1 END, $1
+        ON CONFLICT (discogs_id) DO NOTHING
+        """,
+        release_id,
+    )
+    await refresh_has_audio(connection, release_id)
+
+
+# --- adopting the old system's rows -------------------------------------------------------------------------------
+
+ORPHANS = """
+  SELECT DISTINCT release_id FROM track_matches m
+  WHERE release_id IS NOT NULL AND NOT EXISTS (SELECT FROM releases r WHERE r.discogs_id = m.release_id)
+"""
+"""Releases that have matches but no row of their own: the old system never stored them."""
+
+
+async def queue_orphans(connection: Connection) -> int:
+    """Queue them lowest, to be persisted whatever their new score; returns how many were not waiting already."""
+    rows = await connection.fetch(
+        f"""
+        INSERT INTO match_queue AS q (release_id, priority, persist_always)
+        SELECT release_id, $1, true FROM ({ORPHANS}) AS orphan
+        ON CONFLICT (release_id) DO UPDATE SET
+          persist_always = true,
+          status = CASE WHEN q.status IN ('matched', 'unmatched') THEN 'queued' ELSE q.status END
+        WHERE NOT q.persist_always
+        RETURNING 1
+        """,  # noqa: S608 (a constant of ours)
+        int(Priority.ORPHAN),
+    )
+    return len(rows)
+
+
+async def count_orphans(connection: Connection) -> int:
+    found = await connection.fetchval(f"SELECT count(*) FROM ({ORPHANS}) AS orphan")  # noqa: S608 (a constant of ours)
+    return int(found)
+
+
+async def count_matches(connection: Connection) -> int:
+    return int(await connection.fetchval("SELECT count(*) FROM track_matches"))
+
+
+async def foreign_key_is_valid(connection: Connection) -> bool:
+    return bool(
+        await connection.fetchval(
+            """
+            SELECT convalidated FROM pg_constraint
+            WHERE conrelid = 'track_matches'::regclass AND conname = 'track_matches_release_fk'
+            """
+        )
+    )
+
+
+async def validate_foreign_key(connection: Connection) -> None:
+    """Reads the table once under a lock that blocks neither readers nor writers."""
+    await connection.execute("ALTER TABLE track_matches VALIDATE CONSTRAINT track_matches_release_fk")
+
+
+async def refresh_all_has_audio(connection: Connection) -> int:
+    """Set `has_audio_matches` of rows of the old system that do not say it right; returns how many."""
+    changed = await connection.execute(
+        """
+        UPDATE releases r SET has_audio_matches = found.any_live
+        FROM (
+          SELECT discogs_id, EXISTS (
+            SELECT FROM track_matches m
+            WHERE m.release_id = releases.discogs_id AND NOT m.rejected AND m.dead_since IS NULL
+          ) AS any_live FROM releases
+        ) AS found
+        WHERE found.discogs_id = r.discogs_id AND r.has_audio_matches IS DISTINCT FROM found.any_live
+        """
+    )
+    return int(changed.removeprefix("UPDATE "))

@@ -1,0 +1,78 @@
+"""The commands of `./run`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from proxy import __version__
+from proxy.commands.bench import bench
+from proxy.commands.check import check
+from proxy.commands.match import match
+from proxy.commands.serve import serve
+from proxy.settings import Settings, SettingsError, read_environment, variables
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code: 2 for settings or arguments that cannot be used."""
+    options = parser().parse_args(arguments)
+    try:
+        settings = Settings.from_environment(read_environment(ROOT, os.environ))
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"discogs-proxy: {problem}", file=sys.stderr)
+        print("discogs-proxy: ./run --help lists all settings.", file=sys.stderr)
+        return 2
+    match options.command:
+        case "match":
+            return asyncio.run(match(settings, options.release_id))
+        case "check":
+            return asyncio.run(check(settings))
+        case "bench":
+            return asyncio.run(bench(options.seconds))
+        case _:
+            return serve(settings)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="./run",
+        description="A reverse caching proxy for api.discogs.com with a playable audio match per track.",
+        epilog=settings_help(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"discogs-proxy {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (without one: start the proxy)")
+    commands.add_parser("serve", help="start the proxy")
+    commands.add_parser("test", help="run the test suite (./run test --fast leaves the slow ones out)")
+    commands.add_parser("demo", help="the proxy against a simulated Discogs, offline")
+    commands.add_parser("check", help="is everything there that the proxy needs? one line and one remedy each")
+    one = commands.add_parser("match", help="match one release and print candidates, scores and reasons")
+    one.add_argument("release_id", type=release_id, metavar="RELEASE_ID")
+    measure = commands.add_parser("bench", help="benchmarks, as ratios against a bare aiohttp server in the same run")
+    measure.add_argument("--seconds", type=float, default=3.0, help="per measurement (default 3)")
+    return top
+
+
+def release_id(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 2**31):
+        raise argparse.ArgumentTypeError("a release id is a whole number, as in https://www.discogs.com/release/249504")
+    return int(text)
+
+
+def settings_help() -> str:
+    lines = ["settings (environment, or .env beside ./run; secrets also as NAME_FILE):"]
+    for each in variables():
+        default = f" [{each.default}]" if each.default else ""
+        lines.append(f"  {each.name:<31} {each.explanation}{default}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

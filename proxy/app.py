@@ -1,0 +1,201 @@
+"""Puts the application together: the parts, their life cycle, the routes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import aiohttp
+import structlog
+from aiohttp import web
+from matcher.providers.discogs_videos import DiscogsVideos
+
+from matcher.database import Database
+from matcher.domain.verdict import Thresholds
+from matcher.errors import DatabaseUnavailable
+from matcher.migration import migrate
+from matcher.pool import Matcher, Outcome, Provider
+from proxy import keys
+from proxy.adapters.metrics import Metrics
+from proxy.adapters.upstream import Call, Upstream
+from proxy.background import Health, running
+from proxy.domain.budget import Budget
+from proxy.domain.visibility import OperatorCredential
+from proxy.errors import NotFound
+from proxy.handlers import admin, discogs, operations, stores
+from proxy.handlers.middleware import MIDDLEWARES, on_prepare
+from proxy.services.inventory import InventoryService
+from proxy.services.passthrough import PassthroughService
+from proxy.services.release import ReleaseService
+from proxy.services.stores import StoreService
+from proxy.services.sync import SyncService
+from proxy.settings import Settings
+
+MIGRATION_POLL_S = 30.0
+"""How often it is looked whether the last release of the old system's matches has been stored."""
+
+PROVIDERS: dict[str, type[DiscogsVideos]] = {"discogs_videos": DiscogsVideos}
+"""The providers that are built, by their name in MATCH_PROVIDERS."""
+
+log = structlog.get_logger()
+
+
+def make_app(settings: Settings, database: Database, admin_token: str, health: Health | None = None) -> web.Application:
+    """The whole proxy, but for what belongs to the process: the database, the port, signals."""
+    app = web.Application(middlewares=MIDDLEWARES)
+    app[keys.SETTINGS] = settings
+    app[keys.DATABASE] = database
+    app[keys.ADMIN_TOKEN] = admin_token
+    app[keys.METRICS] = Metrics()
+    app[keys.HEALTH] = health or Health()
+    app.on_response_prepare.append(on_prepare)
+    app.cleanup_ctx.extend([upstream, services, background])
+    app.add_routes(ROUTES)
+    return app
+
+
+async def unknown_own_path(request: web.Request) -> web.StreamResponse:
+    """What begins like one of our own paths is never passed on to Discogs."""
+    raise NotFound(f"There is no {request.method} {request.path} here.")
+
+
+ROUTES = [
+    web.get("/healthz", operations.healthz),
+    web.get("/readyz", operations.readyz),
+    web.get("/metrics", operations.metrics),
+    web.get("/api/stores/{store}/inventory", stores.inventory),
+    web.post("/api/admin/process-queue", admin.process_queue),
+    web.post("/api/admin/migrate-inventory-system", admin.migrate_inventory_system),
+    web.route("*", "/api", unknown_own_path),
+    web.route("*", "/api/{rest:.*}", unknown_own_path),
+    web.route("*", "/admin", unknown_own_path),
+    web.route("*", "/admin/{rest:.*}", unknown_own_path),
+    web.route("*", "/{path:.*}", discogs.discogs),
+]
+
+
+# --- life cycle ---------------------------------------------------------------------------------------------------
+
+
+async def upstream(app: web.Application) -> AsyncIterator[None]:
+    settings, metrics = app[keys.SETTINGS], app[keys.METRICS]
+
+    def on_call(call: Call, ended: int | str, seconds: float) -> None:
+        outcome = f"{ended // 100}xx" if isinstance(ended, int) else ended
+        metrics.upstream_calls.labels(call.lane.value, outcome).inc()
+        metrics.upstream_seconds.labels(call.lane.value).observe(seconds)
+
+    connector = aiohttp.TCPConnector(limit=100)
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+    ) as session:
+        app[keys.UPSTREAM] = Upstream(
+            session=session,
+            origin=settings.discogs_api_url,
+            user_agent=settings.discogs_user_agent,
+            budget=Budget.starting(settings.discogs_rate_limit),
+            deadline_s=settings.upstream_deadline_ms / 1000,
+            operator=operator_credential(settings),
+            on_call=on_call,
+        )
+        yield
+
+
+def operator_credential(settings: Settings) -> OperatorCredential | None:
+    """Key and secret are the better choice where both are set: they carry no user's identity."""
+    if settings.discogs_consumer_key:
+        header = f"Discogs key={settings.discogs_consumer_key}, secret={settings.discogs_consumer_secret}"
+        return OperatorCredential(header, identifies=False)
+    if settings.discogs_token:
+        return OperatorCredential(f"Discogs token={settings.discogs_token}", identifies=True)
+    return None
+
+
+async def services(app: web.Application) -> AsyncIterator[None]:
+    settings, database, discogs_api = app[keys.SETTINGS], app[keys.DATABASE], app[keys.UPSTREAM]
+
+    def wake() -> None:
+        app[keys.MATCHER].wake()
+
+    releases = ReleaseService(
+        database,
+        discogs_api,
+        fresh_for_s=settings.release_max_age_ms / 1000,
+        content_max_age_s=settings.content_max_age_ms / 1000,
+        on_enqueued=wake,
+    )
+    sync = SyncService(database, discogs_api, wake)
+    app[keys.RELEASES] = releases
+    app[keys.INVENTORY] = InventoryService(database, discogs_api, wake)
+    app[keys.PASSTHROUGH] = PassthroughService(discogs_api)
+    app[keys.STORES] = StoreService(
+        database,
+        sync,
+        settings.discogs_api_url,
+        fresh_for_s=settings.inventory_sync_interval_ms / 1000,
+        content_max_age_s=settings.content_max_age_ms / 1000,
+        deadline_s=settings.upstream_deadline_ms / 1000,
+    )
+    app[keys.MATCHER] = Matcher(
+        database,
+        releases.fetch_for_matching,
+        providers(settings),
+        Thresholds(settings.cache_persistence_threshold, settings.approval_threshold),
+        settings.audio_matching_batch_size,
+        on_outcome=lambda outcome: job_ended(app[keys.METRICS], outcome),
+    )
+    yield
+    await sync.stop()
+    await releases.stop()
+
+
+def providers(settings: Settings) -> list[Provider]:
+    """Those of MATCH_PROVIDERS that are built, in the order given."""
+    return [PROVIDERS[name]() for name in settings.match_providers if name in PROVIDERS]
+
+
+def job_ended(metrics: Metrics, outcome: Outcome) -> None:
+    """The canonical log line of a match job, and its metrics."""
+    metrics.jobs.labels(outcome.result).inc()
+    metrics.job_seconds.observe(outcome.seconds)
+    if outcome.result in ("cached", "unmatched"):
+        metrics.match_confidence.observe(outcome.best)
+    log.info(
+        "match job",
+        release_id=outcome.release_id,
+        result=outcome.result,
+        attempt=outcome.attempts,
+        matches=outcome.matches,
+        approved=outcome.approved,
+        best_confidence=round(outcome.best, 1),
+        error=outcome.error,
+        ms=round(outcome.seconds * 1000, 1),
+    )
+
+
+async def background(app: web.Application) -> AsyncIterator[None]:
+    """The pool that drains the queue, and the adoption of the old system's matches."""
+    health = app[keys.HEALTH]
+    if not app[keys.SETTINGS].background_processing_enabled:
+        async with running("migration", lambda: migration(app), health):
+            yield
+        return
+    async with running("migration", lambda: migration(app), health), running("matcher", app[keys.MATCHER].run, health):
+        yield
+
+
+async def migration(app: web.Application) -> None:
+    """Runs until every match of the old system has its release; on a new database that is at once."""
+    while True:
+        try:
+            report = await migrate(app[keys.DATABASE])
+        except DatabaseUnavailable as error:
+            log.warning("migration waits for the database", error=str(error))
+        else:
+            log.info("migration", **report.as_json(), at=datetime.now(UTC).isoformat())
+            if report.newly_queued:
+                app[keys.MATCHER].wake()
+            if report.done:
+                return
+        await asyncio.sleep(MIGRATION_POLL_S)

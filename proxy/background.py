@@ -1,0 +1,47 @@
+"""Background tasks that are watched: one that dies is restarted with backoff, counted and shown in /readyz."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+BACKOFF_S = (0.5, 2.0, 10.0, 60.0)
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Health:
+    """What is degraded now, by name, and how often each background task was restarted."""
+
+    degraded: dict[str, str] = field(default_factory=dict)
+    restarts: dict[str, int] = field(default_factory=dict)
+
+
+@contextlib.asynccontextmanager
+async def running(name: str, work: Callable[[], Awaitable[None]], health: Health) -> AsyncIterator[None]:
+    """`work` runs while the context is open, and is cancelled and awaited at its end."""
+    task = asyncio.create_task(_watched(name, work, health), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _watched(name: str, work: Callable[[], Awaitable[None]], health: Health) -> None:
+    for restart in range(1_000_000_000):
+        try:
+            await work()
+        except Exception as error:
+            log.exception("background task died", task=name)
+            health.degraded[name] = f"died: {type(error).__name__}"
+            health.restarts[name] = restart + 1
+            await asyncio.sleep(BACKOFF_S[min(restart, len(BACKOFF_S) - 1)])
+            health.degraded.pop(name, None)
+        else:
+            return

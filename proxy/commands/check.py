@@ -1,0 +1,196 @@
+"""`./run check`: is everything there that the proxy needs? One line each, and a remedy where it is not."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+
+from matcher.store import counts
+from proxy.adapters.database import DatabaseUnusable
+from proxy.adapters.embedded_postgres import EmbeddedPostgresError
+from proxy.adapters.upstream import Answer, Call, Trace, Upstream
+from proxy.app import PROVIDERS, operator_credential
+from proxy.commands.database import command_database
+from proxy.domain.budget import Budget, Lane
+from proxy.domain.visibility import Using
+from proxy.domain.wire import is_html
+from proxy.errors import ProxyError
+from proxy.settings import OFFICIAL_API_URL, Settings
+
+
+class Verdict(StrEnum):
+    """How a line begins."""
+
+    GOOD = "ok     "
+    WARNING = "warning"
+    BAD = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line, and what to do about it."""
+
+    verdict: Verdict
+    subject: str
+    found: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.verdict}  {self.subject:<12} {self.found}"
+        return f"{line}\n{'':<22}-> {self.remedy}" if self.remedy else line
+
+
+async def check(settings: Settings) -> int:
+    """The exit code: 1 when there is a problem."""
+    worst = 0
+    async for finding in findings(settings):
+        print(finding)
+        worst = max(worst, finding.verdict is Verdict.BAD)
+    return worst
+
+
+async def findings(settings: Settings) -> AsyncIterator[Finding]:
+    yield speed()
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False) as session:
+        upstream = Upstream(
+            session,
+            settings.discogs_api_url,
+            settings.discogs_user_agent,
+            Budget.starting(settings.discogs_rate_limit),
+            settings.upstream_deadline_ms / 1000,
+            operator_credential(settings),
+        )
+        async for finding in discogs(settings, upstream):
+            yield finding
+    yield await database(settings)
+    yield providers(settings)
+    yield public_url(settings)
+    yield tls(settings)
+
+
+def speed() -> Finding:
+    """Without its C extensions aiohttp serves a third as fast."""
+    from aiohttp import http_parser
+
+    compiled = http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy
+    if compiled:
+        return Finding(Verdict.GOOD, "aiohttp", f"{aiohttp.__version__} with C extensions")
+    return Finding(Verdict.WARNING, "aiohttp", "runs without its C extensions", "install a wheel for this Python")
+
+
+async def discogs(settings: Settings, upstream: Upstream) -> AsyncIterator[Finding]:
+    """Egress, user agent, credential and budget, told by one or two cheap calls."""
+    try:
+        answer = await upstream.fetch(Call("GET", "/", Lane.SHOPPER), Trace("check"))
+    except ProxyError as error:
+        yield Finding(
+            Verdict.BAD,
+            "egress",
+            f"{settings.discogs_api_url}: {error.message}",
+            "open outgoing https to it, or correct DISCOGS_API_URL",
+        )
+        return
+    yield Finding(Verdict.GOOD, "egress", f"{settings.discogs_api_url} answers {answer.status}")
+    yield user_agent(settings, answer)
+    yield await credential(upstream)
+    yield budget(upstream, answer)
+
+
+def user_agent(settings: Settings, answer: Answer) -> Finding:
+    if answer.status == 403 and is_html(answer.content_type):
+        return Finding(
+            Verdict.BAD,
+            "user agent",
+            f"Discogs refuses {settings.discogs_user_agent!r}",
+            "set DISCOGS_USER_AGENT to product/version +url, a name of your own",
+        )
+    return Finding(Verdict.GOOD, "user agent", settings.discogs_user_agent)
+
+
+async def credential(upstream: Upstream) -> Finding:
+    """A search result tells the tier: without a credential it has no thumbnails."""
+    operator = upstream.operator
+    if operator is None:
+        return Finding(
+            Verdict.WARNING,
+            "credential",
+            "none: 25 calls a minute and no thumbnails",
+            "set DISCOGS_CONSUMER_KEY and DISCOGS_CONSUMER_SECRET (https://www.discogs.com/settings/developers)",
+        )
+    kind = "token" if operator.identifies else "key and secret"
+    try:
+        call = Call("GET", "/database/search?type=release&per_page=5&title=love", Lane.SHOPPER, Using.OPERATOR)
+        answer = await upstream.fetch(call, Trace("check"))
+    except ProxyError as error:
+        return Finding(Verdict.BAD, "credential", error.message, "try again later")
+    if answer.status == 401:
+        return Finding(Verdict.BAD, "credential", f"Discogs refuses the {kind}", "correct it, or make a new one")
+    if not has_thumbnails(answer.body):
+        return Finding(Verdict.WARNING, "credential", f"{kind}: no thumbnails", "check that the application is active")
+    return Finding(Verdict.GOOD, "credential", f"{kind}: with thumbnails")
+
+
+def has_thumbnails(body: bytes) -> bool:
+    try:
+        results = orjson.loads(body).get("results", [])
+    except (orjson.JSONDecodeError, AttributeError):
+        return False
+    return any(isinstance(row, dict) and row.get("thumb") for row in results)
+
+
+def budget(upstream: Upstream, answer: Answer) -> Finding:
+    if upstream.limit == 0:
+        return Finding(Verdict.GOOD, "budget", "no limit (DISCOGS_RATE_LIMIT=0)")
+    if answer.status == 429 or upstream.remaining == 0:
+        return Finding(Verdict.WARNING, "budget", "used up", "something else on this address calls Discogs too")
+    return Finding(Verdict.GOOD, "budget", f"{upstream.remaining} of {upstream.limit} calls left in this minute")
+
+
+async def database(settings: Settings) -> Finding:
+    kind = "DATABASE_URL" if settings.database_url else f"embedded in {settings.data_dir}"
+    try:
+        async with command_database(settings) as found, found.connection() as connection:
+            version = connection.get_server_version()
+            known = sum((await counts(connection)).values())
+    except (DatabaseUnusable, EmbeddedPostgresError) as error:
+        return Finding(Verdict.BAD, "database", f"{kind} cannot be used", str(error))
+    return Finding(
+        Verdict.GOOD, "database", f"{kind}: PostgreSQL {version.major}.{version.minor}, {known} releases known"
+    )
+
+
+def providers(settings: Settings) -> Finding:
+    built = [name for name in settings.match_providers if name in PROVIDERS]
+    if not built:
+        return Finding(
+            Verdict.WARNING, "providers", "none of MATCH_PROVIDERS is built", f"name one of {', '.join(PROVIDERS)}"
+        )
+    return Finding(Verdict.GOOD, "providers", ", ".join(built))
+
+
+def public_url(settings: Settings) -> Finding:
+    if settings.public_url == settings.discogs_api_url or settings.public_url == OFFICIAL_API_URL:
+        return Finding(
+            Verdict.BAD, "PUBLIC_URL", f"{settings.public_url} is Discogs itself", "set it to the proxy's own origin"
+        )
+    if settings.public_url is None:
+        return Finding(Verdict.GOOD, "PUBLIC_URL", "unset: as the client calls it, by Host")
+    if settings.tls_cert and urlsplit(settings.public_url).scheme == "http":
+        return Finding(Verdict.WARNING, "PUBLIC_URL", f"{settings.public_url}, but TLS is on", "make it https://")
+    return Finding(Verdict.GOOD, "PUBLIC_URL", settings.public_url)
+
+
+def tls(settings: Settings) -> Finding:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return Finding(Verdict.GOOD, "TLS", "off: plain http (a front server may add https)")
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (ssl.SSLError, OSError) as error:
+        return Finding(Verdict.BAD, "TLS", f"TLS_CERT and TLS_KEY cannot be used: {error}", "give PEM files that match")
+    return Finding(Verdict.GOOD, "TLS", str(settings.tls_cert))

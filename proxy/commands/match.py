@@ -1,0 +1,61 @@
+"""`./run match RELEASE_ID`: matches one release and prints tracks, candidates, scores and reasons. Stores nothing."""
+
+from __future__ import annotations
+
+import sys
+
+import aiohttp
+from matcher.domain.tracklist import parse_release
+from matcher.explain import as_table
+from matcher.matching import match_release
+
+from matcher.domain.verdict import Persist, Thresholds, judge
+from matcher.errors import MatcherError
+from matcher.pool import parse_body
+from proxy.adapters.upstream import Call, Trace, Upstream
+from proxy.app import operator_credential, providers
+from proxy.domain.budget import Budget, Lane
+from proxy.domain.visibility import Using
+from proxy.errors import ProxyError
+from proxy.settings import Settings
+
+
+async def match(settings: Settings, release_id: int) -> int:
+    """The exit code: 1 when Discogs does not give the release."""
+    try:
+        body = await _fetch(settings, release_id)
+        content = parse_body(body)
+        release = parse_release(content)
+        candidates = [found for each in providers(settings) for found in await each.candidates(release, content)]
+    except (ProxyError, MatcherError) as error:
+        print(f"release {release_id} cannot be matched: {error}", file=sys.stderr)
+        return 1
+    matches = match_release(release, candidates)
+    print(as_table(release, matches, candidates))
+    thresholds = Thresholds(settings.cache_persistence_threshold, settings.approval_threshold)
+    verdict = judge(matches, thresholds)
+    if isinstance(verdict, Persist):
+        approved = sum(each.approved for each in verdict.matches)
+        print(f"persisted: {len(verdict.matches)} matches, {approved} approved without a person")
+    else:
+        print(f"API-only: no track reaches {thresholds.persistence:g} (best {verdict.best:.1f})")
+    return 0
+
+
+async def _fetch(settings: Settings, release_id: int) -> bytes:
+    """Raises ProxyError."""
+    operator = operator_credential(settings)
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False) as session:
+        upstream = Upstream(
+            session,
+            settings.discogs_api_url,
+            settings.discogs_user_agent,
+            Budget.starting(settings.discogs_rate_limit),
+            settings.upstream_deadline_ms / 1000,
+            operator,
+        )
+        using = Using.OPERATOR if operator else Using.NOBODY
+        answer = await upstream.fetch(Call("GET", f"/releases/{release_id}", Lane.MATCHING, using), Trace("match"))
+    if answer.status != 200:
+        raise ProxyError(f"Discogs answered {answer.status}: {answer.body[:200].decode(errors='replace')}")
+    return answer.body

@@ -1,0 +1,135 @@
+"""Joins what upstream says with what we know: audio matches on listings and releases, the store-shaped results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from matcher.models import Audio, ProcessingStatus, StoredMatch
+
+NOTHING_KNOWN = Audio(status=ProcessingStatus.QUEUED, persisted=False, matches=())
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Which matches a shopper sees: approved ones, and pending ones from `pending_from` up unless that is None."""
+
+    pending_from: float | None
+    min_confidence: float = 0.0
+
+    def sees(self, match: StoredMatch) -> bool:
+        if match.confidence < self.min_confidence:
+            return False
+        return match.approved or (self.pending_from is not None and match.confidence >= self.pending_from)
+
+
+def audio_matches(audio: Audio, audience: Audience) -> list[dict[str, object]]:
+    """The best visible match of each track, in the order of the tracklist; rows arrive best first."""
+    best: dict[tuple[int, int | None], StoredMatch] = {}
+    for match in filter(audience.sees, audio.matches):
+        best.setdefault((match.track_index, match.sub_index), match)
+    return [_match_object(match) for match in best.values()]
+
+
+def _match_object(match: StoredMatch) -> dict[str, object]:
+    shown: dict[str, object] = {"track_index": match.track_index}
+    if match.sub_index is not None:
+        shown["sub_index"] = match.sub_index
+    return shown | {
+        "position": match.position,
+        "title": match.title,
+        "platform": match.platform,
+        "match_url": match.match_url,
+        "confidence": round(match.confidence, 1),
+        "approved": match.approved,
+        "verified_by": match.verified_by,
+        "verified_at": timestamp(match.verified_at),
+    }
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def additions(audio: Audio, audience: Audience) -> dict[str, object]:
+    """The two members that a listing and a release gain."""
+    return {"audio_matches": audio_matches(audio, audience), "processing_status": audio.status.value}
+
+
+def release_id_of(listing: object) -> int | None:
+    """The id of the release that a listing sells, None where it has none that can be one."""
+    release = listing.get("release") if isinstance(listing, dict) else None
+    release_id = release.get("id") if isinstance(release, dict) else None
+    return release_id if type(release_id) is int and 0 < release_id < 2**31 else None
+
+
+def listings_of(inventory: object) -> list[dict[str, object]]:
+    rows = inventory.get("listings") if isinstance(inventory, dict) else None
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def for_sale_release_ids(inventory: object) -> list[int]:
+    """Of the rows that are For Sale, in their order, each once: what may be enqueued from anybody's answer."""
+    found = (release_id_of(row) for row in listings_of(inventory) if row.get("status") == "For Sale")
+    return list(dict.fromkeys(release_id for release_id in found if release_id is not None))
+
+
+def release_ids(listings: Iterable[Mapping[str, object]]) -> list[int]:
+    return list(dict.fromkeys(found for row in listings if (found := release_id_of(row)) is not None))
+
+
+def enrich_inventory(inventory: dict[str, object], known: Mapping[int, Audio], audience: Audience) -> dict[str, object]:
+    """The page with `audio_matches` and `processing_status` at the end of every listing."""
+    rows = inventory.get("listings")
+    if not isinstance(rows, list):
+        return inventory
+    return inventory | {"listings": [_enrich_row(row, known, audience) for row in rows]}
+
+
+def _enrich_row(row: object, known: Mapping[int, Audio], audience: Audience) -> object:
+    release_id = release_id_of(row)
+    if not isinstance(row, dict) or release_id is None:
+        return row
+    return row | additions(known.get(release_id, NOTHING_KNOWN), audience)
+
+
+# --- the store-shaped results -------------------------------------------------------------------------------------
+
+
+def store_result(
+    listing: Mapping[str, object],
+    store_username: str,
+    audio: Audio,
+    details: Mapping[str, object] | None,
+    audience: Audience,
+    fetched_at: datetime,
+) -> dict[str, object]:
+    """One row of `/api/stores/{id}/inventory`: the listing and flat fields; `details` of a persisted release."""
+    release = listing.get("release")
+    release = release if isinstance(release, dict) else {}
+    matches = audio_matches(audio, audience)
+    result = dict(listing) | {
+        "discogs_id": release.get("id"),
+        "title": release.get("title"),
+        "artist": release.get("artist"),
+        "year": release.get("year"),
+        "label": release.get("label"),
+        "catno": release.get("catalog_number"),
+        "thumb": release.get("thumbnail"),
+        "discogs_uri": f"https://www.discogs.com/release/{release.get('id')}",
+        "store_username": store_username,
+        "has_audio_matches": bool(matches),
+        "last_updated": timestamp(fetched_at),
+        "audioMatches": matches,
+        "processingStatus": audio.status.value,
+    }
+    if audio.persisted and details:
+        result |= {key: details[key] for key in ("genres", "styles", "tracklist", "images")}
+    return result
+
+
+def cache_stats(known: Iterable[Audio]) -> dict[str, int]:
+    """cached: answered from persisted releases; fresh: the rest."""
+    persisted = [audio.persisted for audio in known]
+    return {"cached": sum(persisted), "fresh": len(persisted) - sum(persisted), "total": len(persisted)}

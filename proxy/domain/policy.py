@@ -1,0 +1,73 @@
+"""What to serve: how old a stored copy may be, and the decision as it is told to clients, logs and metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+CACHE_NAME = "discogs-proxy"
+
+
+class Freshness(StrEnum):
+    """Of a stored copy of restricted content."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    """May be served while it is renewed, or while upstream fails."""
+    EXPIRED = "expired"
+    """Must not leave the proxy (Discogs API terms: six hours)."""
+
+
+def freshness(age_s: float, fresh_for_s: float, content_max_age_s: float) -> Freshness:
+    if age_s >= content_max_age_s:
+        return Freshness.EXPIRED
+    return Freshness.FRESH if age_s < fresh_for_s else Freshness.STALE
+
+
+class Source(StrEnum):
+    """Where an answer came from: the metric label."""
+
+    HIT = "hit"
+    STALE = "stale"
+    MISS = "miss"
+    BYPASS = "bypass"
+    """Passed through: nothing of ours could have answered it."""
+    OWN = "own"
+    """The proxy's own answer: admin, health, errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How a request was answered. `age_s` and `ttl_s` where a stored copy was, `detail` in the words of RFC 9211."""
+
+    source: Source
+    age_s: float | None = None
+    ttl_s: float | None = None
+    upstream_status: int | None = None
+    detail: str | None = None
+
+    def cache_status(self) -> str:
+        """The Cache-Status member (RFC 9211)."""
+        parts = [CACHE_NAME, *self._handling()]
+        if self.ttl_s is not None:
+            parts.append(f"ttl={int(self.ttl_s)}")
+        if self.detail:
+            parts.append(f"detail={self.detail}")
+        return "; ".join(parts)
+
+    def _handling(self) -> list[str]:
+        match self.source:
+            case Source.HIT | Source.STALE:
+                return ["hit"]
+            case Source.MISS:
+                return ["fwd=uri-miss", *self._forward_status()]
+            case Source.BYPASS:
+                return ["fwd=bypass", *self._forward_status()]
+            case Source.OWN:
+                return []
+
+    def _forward_status(self) -> list[str]:
+        return [] if self.upstream_status is None else [f"fwd-status={self.upstream_status}"]
+
+
+OWN = Decision(Source.OWN)

@@ -1,0 +1,74 @@
+"""A client's request as the rules see it, and the answer it gets: values between handlers and services."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from proxy.domain.policy import Decision
+from proxy.domain.resources import Resource
+from proxy.domain.visibility import Ask, Caller, Using, with_for_sale, without_credentials
+from proxy.domain.wire import Headers, headers_for_upstream
+from proxy.errors import BadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ShopRequest:
+    """A Discogs-shaped request. `raw_path` and `raw_query` are as the client encoded them."""
+
+    method: str
+    raw_path: str
+    raw_query: str = field(repr=False)
+    resource: Resource
+    caller: Caller
+    ask: Ask
+    headers: Headers = field(repr=False)
+    public_origin: str
+    body: AsyncIterator[bytes] | None = None
+
+    @property
+    def target(self) -> str:
+        """Path and query to ask upstream for."""
+        query = self.upstream_query
+        return f"{self.raw_path}?{query}" if query else self.raw_path
+
+    @property
+    def upstream_query(self) -> str:
+        query = self.raw_query if self.ask.using is Using.CALLER else without_credentials(self.raw_query)
+        return with_for_sale(query) if self.ask.for_sale_only else query
+
+    @property
+    def accepts_gzip(self) -> bool:
+        return any("gzip" in value.lower() for name, value in self.headers if name.lower() == "accept-encoding")
+
+    def upstream_headers(self) -> tuple[tuple[str, str], ...]:
+        return tuple(headers_for_upstream(self.headers))
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Path and query of a request target (RFC 9112 section 3.2), origin form or absolute form; percent-encoded.
+
+    Raises BadRequest for any other form: put behind an origin it could name another host.
+    """
+    if target.lower().startswith(("http://", "https://")):
+        target = "/" + target.split("/", 3)[3] if target.count("/") > 2 else "/"
+    if not target.startswith("/"):
+        raise BadRequest("The request target must be a path.")
+    path, _, query = target.partition("#")[0].partition("?")
+    return _encoded(path), _encoded(query)
+
+
+def _encoded(text: str) -> str:
+    return re.sub(r"[^\x21-\x7e]", lambda found: quote(found[0].encode("utf-8", "surrogateescape")), text)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An answer to a client: end-to-end headers and the body as bytes, unpacked."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    decision: Decision

@@ -1,0 +1,203 @@
+"""Bytes and headers as they go over the wire: what passes through a proxy, origins in bodies, gzip, JSON, Link."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import orjson
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""RFC 9110 section 7.6.1; those that a Connection header names are added."""
+
+NOT_SENT_UPSTREAM: Final = HOP_BY_HOP | {
+    "host",
+    "accept-encoding",
+    "authorization",
+    "content-length",
+    "cookie",
+    "discogs-uid",
+    "expect",
+    "forwarded",
+    "private-auth-secret",
+    "user-agent",
+    "via",
+    "x-real-ip",
+    "x-request-id",
+}
+"""Set by ourselves, of this hop, or not for Discogs: it knows callers by Authorization or query, never by cookie."""
+
+NOT_SENT_TO_CLIENTS: Final = HOP_BY_HOP | {
+    "alt-svc",
+    "cf-cache-status",
+    "cf-ray",
+    "content-encoding",
+    "content-length",
+    "date",
+    "nel",
+    "report-to",
+    "server",
+    "set-cookie",
+    "strict-transport-security",
+}
+"""Of the connection to upstream, or said about upstream's host, not ours."""
+
+OWN_PREFIXES: Final = ("access-control-", "x-discogs-ratelimit")
+"""Headers that the proxy speaks for itself."""
+
+Headers = Iterable[tuple[str, str]]
+
+
+def headers_for_upstream(headers: Headers) -> list[tuple[str, str]]:
+    """What of a client's headers goes upstream; credentials are added by whoever decided on them."""
+    pairs = list(headers)
+    dropped = NOT_SENT_UPSTREAM | _named_by_connection(pairs)
+    return [
+        (name, value)
+        for name, value in pairs
+        if name.lower() not in dropped and not name.lower().startswith("x-forwarded-")
+    ]
+
+
+def headers_for_client(headers: Headers) -> list[tuple[str, str]]:
+    """What of upstream's headers goes to the client."""
+    pairs = list(headers)
+    dropped = NOT_SENT_TO_CLIENTS | _named_by_connection(pairs)
+    return [
+        (name, value)
+        for name, value in pairs
+        if name.lower() not in dropped and not name.lower().startswith(OWN_PREFIXES)
+    ]
+
+
+def _named_by_connection(headers: Headers) -> frozenset[str]:
+    values = [value for name, value in headers if name.lower() == "connection"]
+    return frozenset(token.strip().lower() for value in values for token in value.split(","))
+
+
+# --- origins ------------------------------------------------------------------------------------------------------
+
+
+def rewrite_origins(text: bytes, origins: Iterable[str], public: str) -> bytes:
+    """Put `public` in place of each of `origins`, wherever one stands as a whole origin.
+
+    `https://api.discogs.com.example` and `https://api.discogs.com:99` are other origins and stay. JSON may write a
+    slash as `\\/`.
+    """
+    for each in origins:
+        for written, replacement in ((each, public), (each.replace("/", "\\/"), public.replace("/", "\\/"))):
+            if written.encode() in text:
+                text = re.sub(re.escape(written.encode()) + rb"(?![\w.:@-])", replacement.encode(), text)
+    return text
+
+
+# --- bodies -------------------------------------------------------------------------------------------------------
+
+
+class BrokenBody(ValueError):
+    """Not what its headers say: no gzip, no JSON."""
+
+
+class TooLong(ValueError):
+    """Longer than the limit when unpacked."""
+
+
+class Unpacker:
+    """Unpacks a content coding piece by piece, and stops at `limit` bytes: a small body may unpack to gigabytes."""
+
+    def __init__(self, content_encoding: str, limit: int) -> None:
+        coding = content_encoding.strip().lower()
+        if coding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise BrokenBody(f"content coding {coding!r} was not asked for")
+        self._inflate = zlib.decompressobj(wbits=47) if coding not in ("", "identity") else None
+        self._pieces: list[bytes] = []
+        self._left = limit
+
+    def feed(self, piece: bytes) -> None:
+        """Raises BrokenBody or TooLong."""
+        unpacked = piece if self._inflate is None else self._unpack(piece)
+        self._left -= len(unpacked)
+        if self._left < 0:
+            raise TooLong
+        self._pieces.append(unpacked)
+
+    def _unpack(self, piece: bytes) -> bytes:
+        assert self._inflate is not None  # noqa: S101 - told by the type
+        try:
+            return self._inflate.decompress(piece, self._left + 1)
+        except zlib.error as error:
+            raise BrokenBody(f"broken content coding: {error}") from None
+
+    def finish(self) -> bytes:
+        """The whole body. Raises BrokenBody when it ended too early."""
+        if self._inflate is not None and self._pieces and not self._inflate.eof:
+            raise BrokenBody("the packed body ended too early")
+        return b"".join(self._pieces)
+
+
+def decode_json(body: bytes) -> object:
+    """Raises BrokenBody. Lone surrogates, which Discogs' older servers can write, are read by the slower parser."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise BrokenBody(f"not JSON: {error}") from None
+
+
+def encode_json(value: object) -> bytes:
+    """Compact UTF-8; ASCII with escapes where UTF-8 cannot hold a lone surrogate."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def append_members(json_object: bytes, members: Mapping[str, object]) -> bytes:
+    """Add members at the end of a JSON object, leaving its own bytes as they are."""
+    head = json_object.rstrip()
+    if not head.endswith(b"}"):
+        raise BrokenBody("not a JSON object")
+    head = head[:-1].rstrip()
+    comma = b"" if head.endswith(b"{") else b","
+    return head + comma + encode_json(dict(members))[1:]
+
+
+def is_json(content_type: str) -> bool:
+    media_type = content_type.split(";")[0].strip().lower()
+    return media_type in ("application/json", "text/json") or media_type.endswith("+json")
+
+
+def is_html(content_type: str) -> bool:
+    return content_type.split(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
+
+
+def is_jsonp(content_type: str) -> bool:
+    return content_type.split(";")[0].strip().lower() in ("text/javascript", "application/javascript")
+
+
+JSONP: Final = re.compile(rb"\s*([\w.$\[\]]+)\((.*)\)\s*;?\s*", re.DOTALL)
+
+
+def split_jsonp(body: bytes) -> tuple[bytes, bytes]:
+    """`cb({...})` to (`cb`, `{...}`). Raises BrokenBody."""
+    found = JSONP.fullmatch(body)
+    if not found:
+        raise BrokenBody("not a JSONP call")
+    return found[1], found[2]

@@ -1,0 +1,52 @@
+"""The proxy's own errors, told apart by who is to blame; each carries what the client is answered.
+
+ProxyError
+├── BadRequest        400  the client's request cannot be understood
+├── Unauthorized      401  the client must show other credentials
+├── NotFound          404
+├── BudgetExhausted   429  no call to Discogs is free within the deadline
+├── UpstreamBroken    502  Discogs answered with something that is not an answer, or not at all
+├── Degraded          503  a part of ours is away
+└── UpstreamTimeout   504  Discogs did not answer in time
+"""
+
+from __future__ import annotations
+
+
+class ProxyError(Exception):
+    """`status` and the message are what the client gets; `retry_after_s` becomes Retry-After."""
+
+    status = 500
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+class BadRequest(ProxyError):
+    status = 400
+
+
+class Unauthorized(ProxyError):
+    status = 401
+
+
+class NotFound(ProxyError):
+    status = 404
+
+
+class BudgetExhausted(ProxyError):
+    status = 429
+
+
+class UpstreamBroken(ProxyError):
+    status = 502
+
+
+class Degraded(ProxyError):
+    status = 503
+
+
+class UpstreamTimeout(ProxyError):
+    status = 504

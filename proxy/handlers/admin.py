@@ -1,0 +1,72 @@
+"""The admin API: changes that an operator makes, behind the bearer token."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from matcher.errors import DatabaseUnavailable
+from matcher.migration import migrate
+from matcher.models import ProcessingStatus
+from matcher.store import counts
+from proxy import keys
+from proxy.domain.wire import BrokenBody, decode_json
+from proxy.errors import BadRequest, Degraded
+from proxy.handlers.middleware import json_response
+
+DRAIN_S = 25.0
+"""What one call of process-queue takes at most: shorter than the time-outs of common front servers."""
+
+LIMIT_MAX = 1000
+
+
+async def process_queue(request: web.Request) -> web.Response:
+    """Drain a part of the queue now; to be called again while `remaining` is above 0."""
+    matcher = request.app[keys.MATCHER]
+    limit = await _limit(request, request.app[keys.SETTINGS].audio_matching_batch_size)
+    try:
+        report = await matcher.drain(limit, DRAIN_S)
+        async with matcher.database.connection() as connection:
+            by_status = await counts(connection)
+    except* DatabaseUnavailable as group:
+        raise Degraded("The database is away.", 5) from group
+    return json_response(
+        {
+            "processed": report.processed,
+            "cached": report.cached,
+            "unmatched": report.unmatched,
+            "failed": report.failed,
+            "parked": report.parked,
+            "remaining": by_status[ProcessingStatus.QUEUED] + by_status[ProcessingStatus.PROCESSING],
+        }
+    )
+
+
+async def _limit(request: web.Request, default: int) -> int:
+    """`limit` from the query or a JSON body. Raises BadRequest."""
+    given: object = request.query.get("limit", default)
+    if request.can_read_body and (body := await request.read()).strip():
+        given = _json_object(body).get("limit", given)
+    number = int(given) if isinstance(given, str) and given.isascii() and given.isdecimal() else given
+    if type(number) is not int or not 1 <= number <= LIMIT_MAX:
+        raise BadRequest(f"limit must be a whole number from 1 to {LIMIT_MAX}.")
+    return number
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    try:
+        parsed = decode_json(body)
+    except BrokenBody as error:
+        raise BadRequest(f"The body must be a JSON object: {error}.") from None
+    if not isinstance(parsed, dict):
+        raise BadRequest("The body must be a JSON object.")
+    return parsed
+
+
+async def migrate_inventory_system(request: web.Request) -> web.Response:
+    """Adopt the matches of the old system; may be called any number of times."""
+    try:
+        report = await migrate(request.app[keys.DATABASE])
+    except DatabaseUnavailable as error:
+        raise Degraded("The database is away.", 5) from error
+    request.app[keys.MATCHER].wake()
+    return json_response(report.as_json())

@@ -1,0 +1,166 @@
+"""What every request meets, in this order.
+
+1. `observe`: a request id, the canonical log line, the metrics, and the headers that every answer bears.
+2. `own_errors`: whatever goes wrong below becomes `{"message": ...}`.
+3. `cors`: preflight requests are answered, answers may be read by browsers (never those of the operators' paths).
+4. `admin_only`: a bearer token for /api/admin.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from proxy import keys
+from proxy.adapters.upstream import Trace
+from proxy.domain.origins import cors_headers, preflight_headers
+from proxy.domain.policy import OWN
+from proxy.domain.visibility import without_credentials
+from proxy.domain.wire import encode_json
+from proxy.errors import ProxyError, Unauthorized
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+OPERATORS_PATHS = ("/api/admin", "/admin", "/metrics")
+
+log = structlog.get_logger()
+
+
+def json_response(body: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(body=encode_json(body), status=status, headers=headers, content_type="application/json")
+
+
+def error_response(error: ProxyError) -> web.Response:
+    headers = {"Cache-Control": "no-store"}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s + 0.5)))
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="discogs-proxy"'
+    # The blank after the colon is Discogs' own style; clients read it with a regular expression.
+    return web.Response(
+        body=b'{"message": ' + encode_json(error.message) + b"}",
+        status=error.status,
+        headers=headers,
+        content_type="application/json",
+    )
+
+
+@web.middleware
+async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    started = time.perf_counter()
+    given = request.headers.get("X-Request-Id", "")
+    trace = Trace(given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
+    request[keys.TRACE] = trace
+    request[keys.DECISION] = OWN
+    status: int | str = "aborted"
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        seconds = time.perf_counter() - started
+        _count(request, status, seconds)
+        _log(request, trace, status, seconds)
+
+
+def _count(request: web.Request, status: int | str, seconds: float) -> None:
+    metrics, decision = request.app[keys.METRICS], request[keys.DECISION]
+    kind = request.get(keys.KIND, "own")
+    metrics.requests.labels(kind, decision.source.value, str(status)).inc()
+    metrics.request_seconds.labels(kind, decision.source.value).observe(seconds)
+
+
+def _log(request: web.Request, trace: Trace, status: int | str, seconds: float) -> None:
+    decision = request[keys.DECISION]
+    log.info(
+        "request",
+        method=request.method,
+        path=request.rel_url.raw_path,
+        query=without_credentials(request.rel_url.raw_query_string) or None,
+        status=status,
+        decision=decision.source.value,
+        detail=decision.detail,
+        upstream_calls=trace.upstream_calls,
+        upstream_ms=round(trace.upstream_ms, 1),
+        ms=round(seconds * 1000, 1),
+        request_id=trace.request_id,
+    )
+
+
+async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
+    """The headers of every answer, streamed ones included."""
+    headers, decision = response.headers, request.get(keys.DECISION, OWN)
+    upstream = request.app[keys.UPSTREAM]
+    headers["Server"] = "discogs-proxy"
+    headers["Cache-Status"] = decision.cache_status()
+    if keys.TRACE in request:
+        headers["X-Request-Id"] = request[keys.TRACE].request_id
+    if decision.age_s is not None:
+        headers["Age"] = str(int(decision.age_s))
+    if not request.path.startswith(OPERATORS_PATHS):
+        limit, remaining = upstream.limit, upstream.remaining
+        headers["X-Discogs-Ratelimit"] = str(limit)
+        headers["X-Discogs-Ratelimit-Used"] = str(max(0, limit - remaining))
+        headers["X-Discogs-Ratelimit-Remaining"] = str(remaining)
+
+
+@web.middleware
+async def own_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ProxyError as error:
+        return error_response(error)
+    except web.HTTPException as error:
+        return error_response(_http_error(error))
+    except (ConnectionError, TimeoutError):
+        raise  # the client has gone
+    except Exception:
+        log.exception("request failed", path=request.rel_url.raw_path, request_id=request[keys.TRACE].request_id)
+        return error_response(ProxyError("An error of the proxy's own; its log tells more."))
+
+
+def _http_error(error: web.HTTPException) -> ProxyError:
+    own = ProxyError(f"{error.reason}.")
+    own.status = error.status
+    return own
+
+
+@web.middleware
+async def cors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.path.startswith(OPERATORS_PATHS):
+        return await handler(request)
+    allowed, origin = request.app[keys.SETTINGS].cors_origins, request.headers.get("Origin")
+    if request.method == "OPTIONS" and origin and "Access-Control-Request-Method" in request.headers:
+        requested = request.headers.get("Access-Control-Request-Headers")
+        return web.Response(status=204, headers=preflight_headers(origin, requested, allowed))
+    response = await handler(request)
+    if not response.prepared:  # a streamed answer has set them itself
+        set_cors(request, response)
+    return response
+
+
+def set_cors(request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in cors_headers(request.headers.get("Origin"), request.app[keys.SETTINGS].cors_origins).items():
+        if name == "Vary":
+            response.headers.add(name, value)
+        else:
+            response.headers[name] = value
+
+
+@web.middleware
+async def admin_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.path.startswith("/api/admin"):
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, request.app[keys.ADMIN_TOKEN].encode()):
+            raise Unauthorized("The admin token is needed: Authorization: Bearer <ADMIN_TOKEN>.")
+    return await handler(request)
+
+
+MIDDLEWARES = (observe, cors, own_errors, admin_only)

@@ -1,0 +1,42 @@
+"""For operators and their tools: /healthz, /readyz, /metrics."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from matcher import store
+from matcher.errors import DatabaseUnavailable
+from proxy import keys
+from proxy.handlers.middleware import json_response
+
+
+async def healthz(_: web.Request) -> web.Response:
+    """The process lives and its event loop turns."""
+    return json_response({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """200 while shoppers can be served, with what is degraded and why: reads go on without the database."""
+    degraded = dict(request.app[keys.HEALTH].degraded)
+    try:
+        async with request.app[keys.DATABASE].connection() as connection:
+            await connection.execute("SELECT 1")
+    except DatabaseUnavailable as error:
+        degraded["database"] = f"away: no enrichment, nothing is recorded ({error})"
+    return json_response({"status": "degraded" if degraded else "ready", "degraded": degraded})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Prometheus' text format. The queue is counted now, the rest as it happened."""
+    measured = request.app[keys.METRICS]
+    try:
+        async with request.app[keys.DATABASE].connection() as connection:
+            for status, count in (await store.counts(connection)).items():
+                measured.queue.labels(status.value).set(count)
+    except DatabaseUnavailable:
+        measured.queue.clear()
+    measured.upstream_remaining.set(request.app[keys.UPSTREAM].remaining)
+    for task, restarts in request.app[keys.HEALTH].restarts.items():
+        measured.restarts.labels(task).set(restarts)
+    return web.Response(body=generate_latest(measured.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

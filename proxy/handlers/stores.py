@@ -1,0 +1,41 @@
+"""The store-shaped paths: `GET /api/stores/{storeId}/inventory`."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from proxy import keys
+from proxy.domain.paging import requested_page
+from proxy.errors import NotFound
+from proxy.handlers.discogs import COMPRESS_FROM_BYTES, audience_of, origin_of
+from proxy.setting_values import USERNAME
+
+SOURCE_LINK = '<https://www.discogs.com/>; rel="via"; title="Data provided by Discogs."'
+"""The source that the Discogs API terms ask to be named next to the data."""
+
+
+async def inventory(request: web.Request) -> web.Response:
+    request[keys.KIND] = "store"
+    answer = await request.app[keys.STORES].inventory(
+        username_of(request),
+        requested_page(request.query),
+        audience_of(request),
+        origin_of(request),
+        request[keys.TRACE],
+    )
+    request[keys.DECISION] = answer.decision
+    response = web.Response(body=answer.body, content_type="application/json", headers={"Link": SOURCE_LINK})
+    response.headers["Cache-Control"] = "public, no-cache" if answer.complete else "no-store"
+    if len(answer.body) >= COMPRESS_FROM_BYTES:
+        response.enable_compression()
+    return response
+
+
+def username_of(request: web.Request) -> str:
+    """The store that an alias or a username names, in lower case. Raises NotFound for what can be neither."""
+    store_id = request.match_info["store"]
+    aliases = {each.alias.lower(): each.username for each in request.app[keys.SETTINGS].stores}
+    username = aliases.get(store_id.lower(), store_id)
+    if not (USERNAME.fullmatch(username) and username.isprintable() and username not in (".", "..")):
+        raise NotFound("There is no store of that name.")
+    return username.lower()

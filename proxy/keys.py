@@ -1,0 +1,34 @@
+"""Where the parts of the application and of a request are kept."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from matcher.database import Database
+from matcher.pool import Matcher
+from proxy.adapters.metrics import Metrics
+from proxy.adapters.upstream import Trace, Upstream
+from proxy.background import Health
+from proxy.domain.policy import Decision
+from proxy.services.inventory import InventoryService
+from proxy.services.passthrough import PassthroughService
+from proxy.services.release import ReleaseService
+from proxy.services.stores import StoreService
+from proxy.settings import Settings
+
+SETTINGS = web.AppKey("settings", Settings)
+ADMIN_TOKEN = web.AppKey("admin_token", str)
+DATABASE = web.AppKey("database", Database)
+UPSTREAM = web.AppKey("upstream", Upstream)
+METRICS = web.AppKey("metrics", Metrics)
+HEALTH = web.AppKey("health", Health)
+MATCHER = web.AppKey("matcher", Matcher)
+RELEASES = web.AppKey("releases", ReleaseService)
+INVENTORY = web.AppKey("inventory", InventoryService)
+PASSTHROUGH = web.AppKey("passthrough", PassthroughService)
+STORES = web.AppKey("stores", StoreService)
+
+TRACE = web.RequestKey("trace", Trace)
+DECISION = web.RequestKey("decision", Decision)
+KIND = web.RequestKey("kind", str)
+"""What was asked for, as a metric label: a bounded set."""

@@ -1,0 +1,36 @@
+"""Structured logs: readable on a terminal, one JSON object a line elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import orjson
+import structlog
+
+
+def configure(level: str, log_format: str | None) -> None:
+    """`log_format` is console, json, or None to choose by whether standard error is a terminal."""
+    console = log_format == "console" or (log_format is None and sys.stderr.isatty())
+    processors: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if console:
+        processors += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    else:
+        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # Libraries speak through the standard library: asyncio's and aiohttp's troubles must not be lost.
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+
+
+def _dumps(event: object, **_: object) -> str:
+    return orjson.dumps(event, default=str).decode()

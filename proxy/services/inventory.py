@@ -1,0 +1,74 @@
+"""`GET /users/{username}/inventory`: a page from upstream, its listings enriched, its releases queued."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matcher import store
+from matcher.database import Database
+from matcher.errors import DatabaseUnavailable
+from matcher.models import Audio
+from matcher.store import Priority
+from proxy.adapters.upstream import Call, Trace, Upstream
+from proxy.domain.budget import Lane
+from proxy.domain.merge import Audience, enrich_inventory, for_sale_release_ids, listings_of, release_ids
+from proxy.domain.request import Served, ShopRequest
+from proxy.domain.visibility import Using, as_the_client_asked, public_inventory
+from proxy.domain.wire import encode_json
+from proxy.services.answers import document, error_served, forwarded, served
+
+
+@dataclass(slots=True)
+class InventoryService:
+    """Serves inventory pages. Nothing of a page is kept but the ids of the releases that are For Sale."""
+
+    database: Database
+    upstream: Upstream
+    on_enqueued: Callable[[], None]
+
+    async def serve(self, request: ShopRequest, username: str, audience: Audience, trace: Trace) -> Served:
+        """Raises ProxyError."""
+        call = Call(
+            "GET",
+            request.target,
+            Lane.SHOPPER,
+            request.ask.using,
+            request.upstream_headers(),
+            request.caller.authorization,
+        )
+        answer = await self.upstream.fetch(call, trace)
+        if answer.status != 200:
+            return error_served(request, answer, self.upstream.origin)
+        found = document(answer)
+        page = _as_asked(request, public_inventory(found.content) if request.ask.strip else found.content)
+        try:
+            known = await self._queue_and_look_up(page, username)
+        except DatabaseUnavailable:
+            decision = forwarded(200, "no-database")
+        else:
+            page, decision = enrich_inventory(page, known, audience), forwarded(200)
+        return served(request, answer, found.seal(encode_json(page)), decision, self.upstream.origin)
+
+    async def _queue_and_look_up(self, page: dict[str, object], username: str) -> dict[int, Audio]:
+        """In one transaction, so that what is shown as queued is queued."""
+        async with self.database.transaction() as connection:
+            queued = await store.enqueue(
+                connection, for_sale_release_ids(page), priority=Priority.SEEN, store_username=username.lower()
+            )
+            known = await store.audio(connection, release_ids(listings_of(page)))
+        if queued:
+            self.on_enqueued()
+        return known
+
+
+def _as_asked(request: ShopRequest, page: dict[str, object]) -> dict[str, object]:
+    """Pagination URLs as Discogs would have given them to the client, where we asked in other words than he did."""
+    pagination = page.get("pagination")
+    urls = pagination.get("urls") if isinstance(pagination, dict) else None
+    if request.ask.using is Using.CALLER or not isinstance(pagination, dict) or not isinstance(urls, dict):
+        return page
+    asked = {
+        name: as_the_client_asked(url, request.raw_query) if isinstance(url, str) else url for name, url in urls.items()
+    }
+    return page | {"pagination": pagination | {"urls": asked}}

@@ -1,0 +1,106 @@
+"""Everything that is neither an inventory nor a release: passed on as it is, streamed where it may be long."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from multidict import CIMultiDict
+
+from proxy.adapters.upstream import Answer, Call, Trace, Upstream, checked_json, read_whole
+from proxy.domain.budget import Lane
+from proxy.domain.policy import Decision, Source
+from proxy.domain.request import Served, ShopRequest
+from proxy.domain.resources import Kind
+from proxy.domain.visibility import public_database
+from proxy.domain.wire import encode_json, is_html, is_json, is_jsonp
+from proxy.errors import UpstreamBroken
+from proxy.services.answers import client_headers, error_served, served
+from proxy.settings import OFFICIAL_API_URL
+
+BODILESS = frozenset({204, 205, 304})
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer whose body is passed on piece by piece, as it comes: packed as upstream packed it."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    pieces: AsyncIterator[bytes]
+    decision: Decision
+
+
+@dataclass(slots=True)
+class PassthroughService:
+    """Forwards with the credential that the plan names, and keeps nothing."""
+
+    upstream: Upstream
+
+    @asynccontextmanager
+    async def serve(self, request: ShopRequest, trace: Trace) -> AsyncIterator[Served | Streamed]:
+        """JSON is read whole, so that a broken answer becomes a clear error. Raises ProxyError."""
+        call = Call(
+            request.method,
+            request.target,
+            Lane.SHOPPER,
+            request.ask.using,
+            request.upstream_headers(),
+            request.caller.authorization,
+            request.body,
+            accept_gzip=request.accepts_gzip,
+        )
+        async with self.upstream.open(call, trace) as response:
+            decision = Decision(Source.BYPASS, upstream_status=response.status)
+            if _must_be_whole(request, response):
+                answer = await read_whole(response, self.upstream.deadline_s)
+                yield self._whole(request, answer, decision)
+            else:
+                yield self._stream(request, response, decision)
+
+    def _whole(self, request: ShopRequest, answer: Answer, decision: Decision) -> Served:
+        if answer.status >= 400:
+            return error_served(request, answer, self.upstream.origin)
+        body = answer.body
+        if not is_jsonp(answer.content_type):
+            content = checked_json(answer)
+            if request.ask.strip and isinstance(content, dict):
+                body = encode_json(public_database(content))
+        return served(request, answer, body, decision, self.upstream.origin)
+
+    def _stream(self, request: ShopRequest, response: aiohttp.ClientResponse, decision: Decision) -> Streamed:
+        answer = Answer(response.status, CIMultiDict(response.headers), b"")
+        headers = client_headers(answer, (self.upstream.origin, OFFICIAL_API_URL), request.public_origin)
+        kept = [
+            (name, response.headers[name])
+            for name in ("Content-Encoding", "Content-Length")
+            if name in response.headers
+        ]
+        return Streamed(response.status, tuple(headers + kept), _pieces(response), decision)
+
+
+def _must_be_whole(request: ShopRequest, response: aiohttp.ClientResponse) -> bool:
+    if request.method == "HEAD" or response.status in BODILESS:
+        return False
+    content_type = response.headers.get("Content-Type", "")
+    if is_json(content_type) or is_jsonp(content_type) or response.status == 429:
+        return True
+    return _promises_json(request, content_type)
+
+
+def _promises_json(request: ShopRequest, content_type: str) -> bool:
+    """So that HTML or nothing in its place is told as an error; a path that we do not know promises nothing."""
+    if request.resource.kind in (Kind.UNKNOWN, Kind.TEXT):
+        return False
+    return is_html(content_type) or request.method == "GET"
+
+
+async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Raises UpstreamBroken when upstream breaks off."""
+    try:
+        async for piece in response.content.iter_any():
+            yield piece
+    except (aiohttp.ClientError, OSError) as error:
+        raise UpstreamBroken("Discogs broke off in the middle of its answer.") from error

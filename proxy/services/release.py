@@ -1,0 +1,224 @@
+"""`GET /releases/{id}`: from Postgres when persisted and young enough, else from upstream; enriched either way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+
+from matcher import store
+from matcher.database import Connection, Database
+from matcher.domain.metadata import fingerprint, metadata
+from matcher.errors import DatabaseUnavailable, ReleaseGone, Unavailable
+from matcher.models import Audio
+from matcher.pool import FetchedRelease
+from matcher.store import Priority, StoredBody
+from proxy.adapters.upstream import Answer, Call, Trace, Upstream, checked_json
+from proxy.domain.budget import Lane
+from proxy.domain.merge import Audience, additions
+from proxy.domain.policy import Decision, Freshness, Source, freshness
+from proxy.domain.request import Served, ShopRequest
+from proxy.domain.visibility import Using, without_credentials
+from proxy.domain.wire import append_members, decode_json, rewrite_origins
+from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken, UpstreamTimeout
+from proxy.services.answers import Document, document, error_served, forwarded, served
+from proxy.settings import OFFICIAL_API_URL
+
+RECENT_BODIES = 256
+"""Releases kept at hand between the request that saw them and their match job."""
+
+MATCH_PATIENCE_S = 40.0
+"""How long a match job waits for budget before it is parked."""
+
+ASK_AGAIN_S = 60.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class ReleaseService:
+    """Serves releases, and gives their bodies to the matcher."""
+
+    database: Database
+    upstream: Upstream
+    fresh_for_s: float
+    content_max_age_s: float
+    on_enqueued: Callable[[], None]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _recent: OrderedDict[int, FetchedRelease] = field(default_factory=OrderedDict)
+    _refreshing: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+
+    async def serve(self, request: ShopRequest, release_id: int, audience: Audience, trace: Trace) -> Served:
+        """Raises ProxyError."""
+        copy = await self._copy(request, release_id)
+        match copy:
+            case _Copy(state=Freshness.FRESH):
+                return self._from_copy(request, copy, audience, Source.HIT)
+            case _Copy(state=Freshness.STALE):
+                self._refresh_behind(release_id, trace.request_id)
+                return self._from_copy(request, copy, audience, Source.STALE, "stale-while-revalidate")
+            case _:
+                return await self._from_upstream(request, release_id, audience, trace, expired=copy is not None)
+
+    async def fetch_for_matching(self, release_id: int) -> FetchedRelease:
+        """The public body: at hand from a request a moment ago, else from upstream in the matching lane.
+
+        Raises ReleaseGone, or Unavailable when upstream cannot answer now.
+        """
+        if recent := self._recent.pop(release_id, None):
+            return recent
+        trace = Trace(request_id=f"match-{release_id}")
+        try:
+            answer = await self.upstream.fetch(self._public_call(release_id, Lane.MATCHING, MATCH_PATIENCE_S), trace)
+            return self._fetched(answer)
+        except ProxyError as error:
+            raise Unavailable(error.message, error.retry_after_s or ASK_AGAIN_S) from error
+
+    async def stop(self) -> None:
+        """Let the refreshes that run come to their end."""
+        await asyncio.gather(*self._refreshing.values(), return_exceptions=True)
+
+    # --- from Postgres ---
+
+    async def _copy(self, request: ShopRequest, release_id: int) -> _Copy | None:
+        """The stored copy and what is known of its audio; None where there is none, or none that fits the request."""
+        if without_credentials(request.raw_query) or not _default_media_type(request):
+            return None
+        try:
+            async with self.database.connection() as connection:
+                stored = await store.stored_body(connection, release_id)
+                if stored is None:
+                    return None
+                audio = (await store.audio(connection, [release_id]))[release_id]
+        except DatabaseUnavailable:
+            return None
+        age_s = (self.now() - stored.fetched_at).total_seconds()
+        return _Copy(stored.body, audio, age_s, freshness(age_s, self.fresh_for_s, self.content_max_age_s))
+
+    def _from_copy(
+        self, request: ShopRequest, copy: _Copy, audience: Audience, source: Source, detail: str | None = None
+    ) -> Served:
+        decision = Decision(source, age_s=copy.age_s, ttl_s=self.fresh_for_s - copy.age_s, detail=detail)
+        body = append_members(copy.body, additions(copy.audio, audience))
+        origins = (self.upstream.origin, OFFICIAL_API_URL)
+        return Served(
+            200,
+            (("Content-Type", "application/json"),),
+            rewrite_origins(body, origins, request.public_origin),
+            decision,
+        )
+
+    def _refresh_behind(self, release_id: int, request_id: str) -> None:
+        if release_id not in self._refreshing:
+            task = asyncio.create_task(self._refresh(release_id, request_id))
+            self._refreshing[release_id] = task
+            task.add_done_callback(lambda _: self._refreshing.pop(release_id, None))
+
+    async def _refresh(self, release_id: int, request_id: str) -> None:
+        try:
+            answer = await self.upstream.fetch(self._public_call(release_id, Lane.SHOPPER), Trace(request_id))
+            fetched = self._fetched(answer)
+            async with self.database.transaction() as connection:
+                await self._record(connection, release_id, _parsed(fetched.body), fetched)
+        except (ProxyError, ReleaseGone, DatabaseUnavailable) as error:
+            log.warning("release not refreshed", release_id=release_id, request_id=request_id, error=str(error))
+
+    # --- from upstream ---
+
+    async def _from_upstream(
+        self, request: ShopRequest, release_id: int, audience: Audience, trace: Trace, *, expired: bool
+    ) -> Served:
+        call = Call(
+            "GET",
+            request.target,
+            Lane.SHOPPER,
+            request.ask.using,
+            request.upstream_headers(),
+            request.caller.authorization,
+        )
+        try:
+            answer = await self.upstream.fetch(call, trace)
+            if answer.status != 200:
+                return error_served(request, answer, self.upstream.origin)
+            found = document(answer)
+        except (UpstreamBroken, UpstreamTimeout, BudgetExhausted) as error:
+            if expired and not isinstance(error, BudgetExhausted):
+                raise Degraded(f"{error.message} What is stored is too old to be shown.", ASK_AGAIN_S) from error
+            raise
+        return await self._enriched(request, release_id, audience, answer, found)
+
+    async def _enriched(
+        self, request: ShopRequest, release_id: int, audience: Audience, answer: Answer, found: Document
+    ) -> Served:
+        fetched = FetchedRelease(answer.body, self.now()) if self._is_public_body(request, answer) else None
+        try:
+            async with self.database.transaction() as connection:
+                await self._record(connection, release_id, found.content, fetched)
+                audio = (await store.audio(connection, [release_id]))[release_id]
+        except DatabaseUnavailable:
+            return served(request, answer, answer.body, forwarded(200, "no-database"), self.upstream.origin)
+        self._keep_at_hand(release_id, fetched)
+        body = found.seal(append_members(found.raw, additions(audio, audience)))
+        return served(request, answer, body, forwarded(200), self.upstream.origin)
+
+    async def _record(
+        self,
+        connection: Connection,
+        release_id: int,
+        content: dict[str, object],
+        fetched: FetchedRelease | None,
+    ) -> None:
+        """Queue the release; renew a persisted one when the body is what the public sees."""
+        await store.enqueue(connection, [release_id], priority=Priority.SEEN, fingerprint=fingerprint(content))
+        if fetched:
+            stored = StoredBody(fetched.body, fetched.fetched_at)
+            await store.refresh_release(connection, release_id, metadata(content), stored)
+
+    def _is_public_body(self, request: ShopRequest, answer: Answer) -> bool:
+        plain = not without_credentials(request.raw_query) and _default_media_type(request)
+        return plain and request.ask.shared and answer.status == 200
+
+    def _keep_at_hand(self, release_id: int, fetched: FetchedRelease | None) -> None:
+        if fetched:
+            self._recent[release_id] = fetched
+            self._recent.move_to_end(release_id)
+        while len(self._recent) > RECENT_BODIES:
+            self._recent.popitem(last=False)
+        self.on_enqueued()
+
+    def _public_call(self, release_id: int, lane: Lane, patience_s: float | None = None) -> Call:
+        using = Using.OPERATOR if self.upstream.operator else Using.NOBODY
+        return Call("GET", f"/releases/{release_id}", lane, using, patience_s=patience_s)
+
+    def _fetched(self, answer: Answer) -> FetchedRelease:
+        """Raises ReleaseGone, or UpstreamBroken for anything that is not a release."""
+        if answer.status == 404:
+            raise ReleaseGone("Discogs has no such release")
+        if answer.status != 200:
+            raise UpstreamBroken(f"Discogs answered {answer.status}.", ASK_AGAIN_S)
+        if not isinstance(checked_json(answer), dict):
+            raise UpstreamBroken("Discogs answered with JSON that is not an object.", ASK_AGAIN_S)
+        return FetchedRelease(answer.body, self.now())
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    body: bytes
+    audio: Audio
+    age_s: float
+    state: Freshness
+
+
+def _default_media_type(request: ShopRequest) -> bool:
+    """Discogs answers its default to any Accept but two of its own (documentation, Versioning and Media Types)."""
+    accept = " ".join(value for name, value in request.headers if name.lower() == "accept").lower()
+    return "html+json" not in accept and "plaintext+json" not in accept
+
+
+def _parsed(body: bytes) -> dict[str, object]:
+    parsed = decode_json(body)
+    return parsed if isinstance(parsed, dict) else {}

@@ -1,0 +1,146 @@
+"""`GET /api/stores/{storeId}/inventory`: a store's whole For Sale inventory from Postgres, with audio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from matcher import store
+from matcher.database import Database
+from matcher.errors import DatabaseUnavailable
+from matcher.models import Audio
+from proxy.adapters import listings
+from proxy.adapters.listings import ListingRow, StoreState
+from proxy.adapters.upstream import Trace
+from proxy.domain.merge import NOTHING_KNOWN, Audience, cache_stats, store_result
+from proxy.domain.paging import Page
+from proxy.domain.policy import Decision, Source
+from proxy.domain.wire import decode_json, encode_json, rewrite_origins
+from proxy.errors import Degraded, NotFound
+from proxy.services.sync import Sweep, SyncService
+from proxy.settings import OFFICIAL_API_URL
+
+DATABASE_AWAY = "The database is away: store inventories cannot be answered now."
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInventory:
+    """The answer's body and how it came about; `complete` is false until the first sweep has ended."""
+
+    body: bytes
+    complete: bool
+    decision: Decision
+
+
+@dataclass(slots=True)
+class StoreService:
+    """Answers from the last finished sweep and starts the next one behind; at first sight it waits for one page."""
+
+    database: Database
+    sync: SyncService
+    upstream_origin: str
+    fresh_for_s: float
+    content_max_age_s: float
+    deadline_s: float
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    async def inventory(
+        self, username: str, page: Page | None, audience: Audience, public_origin: str, trace: Trace
+    ) -> StoreInventory:
+        """`username` is lower case, `page` None for the whole store. Raises ProxyError."""
+        try:
+            return await self._inventory(username, page, audience, public_origin, trace)
+        except DatabaseUnavailable as error:
+            raise Degraded(DATABASE_AWAY, 5) from error
+
+    async def _inventory(
+        self, username: str, page: Page | None, audience: Audience, public_origin: str, trace: Trace
+    ) -> StoreInventory:
+        state = await self._state(username)
+        sweep = self.sync.sweep(username, trace.request_id) if self._is_due(state) else None
+        waited = sweep is not None and self._is_expired(state)
+        if waited and sweep is not None:
+            await self._wait_for_something(username, sweep)
+            state = await self._state(username)
+        body = await self._read(username, state, page, audience)
+        text = rewrite_origins(encode_json(body), (self.upstream_origin, OFFICIAL_API_URL), public_origin)
+        return StoreInventory(text, "coverage" not in body, self._decision(state, waited=waited))
+
+    async def _state(self, username: str) -> StoreState:
+        async with self.database.connection() as connection:
+            return await listings.touch_store(connection, username)
+
+    def _age_s(self, state: StoreState) -> float:
+        return (self.now() - state.swept_at).total_seconds() if state.swept_at else float("inf")
+
+    def _is_due(self, state: StoreState) -> bool:
+        return self._age_s(state) >= self.fresh_for_s
+
+    def _is_expired(self, state: StoreState) -> bool:
+        return self._age_s(state) >= self.content_max_age_s
+
+    async def _wait_for_something(self, username: str, sweep: Sweep) -> None:
+        try:
+            await asyncio.wait_for(sweep.first_page.wait(), self.deadline_s)
+        except TimeoutError:
+            raise Degraded("Discogs has not answered yet; what is stored is too old to be shown.", 30) from None
+        if sweep.error is not None:
+            if isinstance(sweep.error, NotFound):
+                async with self.database.connection() as connection:
+                    await listings.forget_store(connection, username)
+            raise sweep.error
+
+    def _decision(self, state: StoreState, *, waited: bool) -> Decision:
+        if waited:
+            return Decision(Source.MISS)
+        age_s = self._age_s(state)
+        stale = age_s >= self.fresh_for_s
+        return Decision(
+            Source.STALE if stale else Source.HIT,
+            age_s=age_s,
+            ttl_s=self.fresh_for_s - age_s,
+            detail="stale-while-revalidate" if stale else "mirror",
+        )
+
+    async def _read(self, username: str, state: StoreState, page: Page | None, audience: Audience) -> dict[str, object]:
+        first_sweep = self._is_expired(state)
+        generation = state.generation + 1 if first_sweep else state.generation
+        oldest = self.now() - timedelta(seconds=self.content_max_age_s)
+        async with self.database.connection() as connection:
+            rows = await listings.read_listings(connection, username, generation, fetched_after=oldest)
+            release_ids = [row.release_id for row in rows]
+            known = await store.audio(connection, release_ids)
+            shown = page.cut(rows) if page else rows
+            details = await store.metadata_of(connection, [row.release_id for row in shown])
+        body: dict[str, object] = {
+            "results": _results(shown, username, known, details, audience),
+            "cacheStats": cache_stats(known.get(release_id, NOTHING_KNOWN) for release_id in release_ids),
+        }
+        if page:
+            body["pagination"] = page.as_json(len(rows))
+        if first_sweep:
+            body["coverage"] = {"known": len(rows), "total": state.total}
+        return body
+
+
+def _results(
+    rows: Sequence[ListingRow],
+    username: str,
+    known: Mapping[int, Audio],
+    details: Mapping[int, Mapping[str, object]],
+    audience: Audience,
+) -> list[dict[str, object]]:
+    return [
+        store_result(
+            listing,
+            username,
+            known.get(row.release_id, NOTHING_KNOWN),
+            details.get(row.release_id),
+            audience,
+            row.fetched_at,
+        )
+        for row in rows
+        if isinstance(listing := decode_json(row.body), dict)
+    ]

@@ -1,0 +1,314 @@
+"""Every setting of the proxy: one frozen value, read once from the environment, `.env` and NAME_FILE secrets.
+
+A setting left empty counts as unset. All problems are reported at once, each by the variable's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from dotenv import dotenv_values
+
+from proxy import __version__
+from proxy.setting_values import (
+    SIX_HOURS_MS,
+    IPNetwork,
+    Provider,
+    Reviewer,
+    Store,
+    comma_list,
+    confidence,
+    content_age,
+    cors_origin,
+    existing_file,
+    header_value,
+    milliseconds,
+    network,
+    number,
+    one_of,
+    origin,
+    path,
+    provider,
+    reviewer,
+    store,
+    switch,
+    text,
+    url,
+)
+
+OFFICIAL_API_URL = "https://api.discogs.com"
+
+
+class SettingsError(Exception):
+    """One or more settings cannot be used; `problems` has one sentence for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def setting(
+    name: str, parse: Callable[[str], object], default: str | None, explanation: str, *, secret: bool = False
+) -> Any:
+    """A field of `Settings`. `default` is written as it would be in the environment; None means unset."""
+    metadata = {"name": name, "parse": parse, "default": default, "explanation": explanation, "secret": secret}
+    return field(metadata=metadata, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, parsed. Times are in milliseconds where the name ends in `_ms`."""
+
+    host: str = setting("HOST", text, "127.0.0.1", "address to listen on")
+    port: int = setting("PORT", number(0, 65535), "8080", "port to listen on (0: any free one)")
+    public_url: str | None = setting(
+        "PUBLIC_URL", origin, None, "origin that the shop uses; unset: taken from Host or trusted X-Forwarded-*"
+    )
+    trusted_proxies: tuple[IPNetwork, ...] = setting(
+        "TRUSTED_PROXIES", comma_list(network), None, "addresses whose X-Forwarded-* are believed"
+    )
+    discogs_api_url: str = setting("DISCOGS_API_URL", origin, OFFICIAL_API_URL, "upstream origin")
+    discogs_token: str | None = setting(
+        "DISCOGS_TOKEN", header_value, None, "the operator's personal token", secret=True
+    )
+    discogs_consumer_key: str | None = setting(
+        "DISCOGS_CONSUMER_KEY", header_value, None, "the operator's application key (better than a token)", secret=True
+    )
+    discogs_consumer_secret: str | None = setting(
+        "DISCOGS_CONSUMER_SECRET", header_value, None, "the operator's application secret", secret=True
+    )
+    discogs_user_agent: str = setting(
+        "DISCOGS_USER_AGENT",
+        header_value,
+        f"discogs-proxy/{__version__} +https://github.com/discogs-proxy/discogs-proxy",
+        "User-Agent sent upstream: product/version +url",
+    )
+    discogs_rate_limit: int | None = setting(
+        "DISCOGS_RATE_LIMIT", number(0, 1_000_000), None, "calls per minute; unset: learned; 0: no limit"
+    )
+    database_url: str | None = setting(
+        "DATABASE_URL", url("postgresql", "postgres"), None, "PostgreSQL 15 or later; unset: embedded", secret=True
+    )
+    data_dir: Path = setting(
+        "DATA_DIR", path, None, "folder of the embedded PostgreSQL and the response cache; unset: per user"
+    )
+    redis_url: str | None = setting(
+        "REDIS_URL", url("redis", "rediss", "unix"), None, "response cache shared by several replicas", secret=True
+    )
+    admin_token: str | None = setting(
+        "ADMIN_TOKEN", header_value, None, "bearer token of /api/admin; unset: made and kept in DATA_DIR", secret=True
+    )
+    review_tokens: tuple[Reviewer, ...] = setting(
+        "REVIEW_TOKENS", comma_list(reviewer), None, "name:token[:store+store], who may review", secret=True
+    )
+    stores: tuple[Store, ...] = setting(
+        "STORES", comma_list(store), None, "stores tracked from the start, alias=username allowed"
+    )
+    tracked_stores_max: int = setting(
+        "TRACKED_STORES_MAX", number(0, 100_000), "50", "further stores tracked once asked for; 0: only STORES"
+    )
+    own_front_end_view: str = setting(
+        "OWN_FRONT_END_VIEW",
+        one_of("forward", "public"),
+        "forward",
+        "what a caller with the operator's own credential gets of his store's For Sale",
+    )
+    foreign_inventory: str = setting(
+        "FOREIGN_INVENTORY",
+        one_of("shared", "forward"),
+        "shared",
+        "what identified callers get of a store not theirs",
+    )
+    budget_group: str | None = setting(
+        "BUDGET_GROUP", text, None, "processes behind one egress IP share one budget; unset: one per database"
+    )
+    audio_visible: str = setting(
+        "AUDIO_VISIBLE", one_of("all", "approved"), "all", "approved keeps pending matches from the shop"
+    )
+    webhook_url: str | None = setting("WEBHOOK_URL", url("https", "http"), None, "where events are sent")
+    webhook_secret: str | None = setting("WEBHOOK_SECRET", text, None, "signs the events", secret=True)
+    background_processing_enabled: bool = setting(
+        "BACKGROUND_PROCESSING_ENABLED", switch, "true", "false: no pool and no scheduled checks"
+    )
+    audio_matching_batch_size: int = setting(
+        "AUDIO_MATCHING_BATCH_SIZE", number(1, 100), "5", "releases matched at once"
+    )
+    cache_persistence_threshold: float = setting(
+        "CACHE_PERSISTENCE_THRESHOLD", confidence, "50", "least confidence of one track for a release to be kept"
+    )
+    approval_threshold: float = setting(
+        "APPROVAL_THRESHOLD", confidence, "85", "from here a match is approved without a human"
+    )
+    inventory_sync_interval_ms: int = setting(
+        "INVENTORY_SYNC_INTERVAL", milliseconds, "300000", "ms between reconciliations of a store"
+    )
+    new_listing_check_interval_ms: int = setting(
+        "NEW_LISTING_CHECK_INTERVAL", milliseconds, "60000", "ms between checks of a store that is being looked at"
+    )
+    release_max_age_ms: int = setting(
+        "RELEASE_MAX_AGE", milliseconds, "10800000", "ms after which a release is refreshed on demand"
+    )
+    content_max_age_ms: int = setting(
+        "CONTENT_MAX_AGE", content_age, str(SIX_HOURS_MS), "ms beyond which restricted content is never served"
+    )
+    upstream_deadline_ms: int = setting(
+        "UPSTREAM_DEADLINE", milliseconds, "10000", "ms that a request waits at most for budget and upstream"
+    )
+    match_providers: tuple[Provider, ...] = setting(
+        "MATCH_PROVIDERS",
+        comma_list(provider),
+        "discogs_videos,musicbrainz,deezer",
+        "order of audio providers; youtube joins when YOUTUBE_API_KEY is set",
+    )
+    youtube_api_key: str | None = setting("YOUTUBE_API_KEY", header_value, None, "YouTube Data API key", secret=True)
+    musicbrainz_api_url: str = setting(
+        "MUSICBRAINZ_API_URL", url("https", "http"), "https://musicbrainz.org/ws/2", "MusicBrainz, with its path"
+    )
+    deezer_api_url: str = setting("DEEZER_API_URL", url("https", "http"), "https://api.deezer.com", "Deezer")
+    youtube_api_url: str = setting(
+        "YOUTUBE_API_URL", url("https", "http"), "https://www.googleapis.com/youtube/v3", "YouTube, with its path"
+    )
+    itunes_api_url: str = setting("ITUNES_API_URL", url("https", "http"), "https://itunes.apple.com", "iTunes")
+    workers: int = setting("WORKERS", number(1, 64), "1", "processes sharing the port")
+    tls_cert: Path | None = setting("TLS_CERT", existing_file, None, "certificate chain (PEM): serve https itself")
+    tls_key: Path | None = setting("TLS_KEY", existing_file, None, "private key (PEM) of TLS_CERT")
+    cors_origins: tuple[str, ...] = setting(
+        "CORS_ORIGINS", comma_list(cors_origin), "*", "browsers' origins that may read answers"
+    )
+    log_level: str = setting("LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info", "least level logged")
+    log_format: str | None = setting(
+        "LOG_FORMAT", one_of("console", "json"), None, "unset: console on a terminal, json elsewhere"
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Parse all settings, or raise SettingsError with every problem found."""
+        problems: list[str] = []
+        values: dict[str, Any] = {each.attribute: _value(each, environment, problems) for each in variables()}
+        problems += _misspelt(environment)
+        if not problems:
+            problems += _contradictions(values)
+        if problems:
+            raise SettingsError(problems)
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One row of the table, for `--help`, the README and `.env.example`."""
+
+    attribute: str
+    name: str
+    parse: Callable[[str], object]
+    default: str | None
+    explanation: str
+    secret: bool
+    optional_list: bool
+
+
+def variables() -> Iterator[Variable]:
+    for entry in fields(Settings):
+        yield Variable(attribute=entry.name, optional_list=str(entry.type).startswith("tuple"), **entry.metadata)
+
+
+def default_data_dir() -> Path:
+    """Where data goes when DATA_DIR is unset: a system folder for root, else the user's own data folder."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/discogs-proxy")
+    return Path(platformdirs.user_data_dir("discogs-proxy", appauthor=False))
+
+
+def read_environment(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment over `.env` in `folder`. Raises SettingsError when `.env` names an unknown setting."""
+    from_file = {name: value or "" for name, value in dotenv_values(folder / ".env", interpolate=False).items()}
+    known = _known_names()
+    problems = [
+        f"{name} in {folder / '.env'} is not a setting{_suggestion(name, known)}"
+        for name in from_file
+        if name not in known
+    ]
+    if problems:
+        raise SettingsError(problems)
+    return from_file | dict(environment)
+
+
+def _value(variable: Variable, environment: Mapping[str, str], problems: list[str]) -> object:
+    try:
+        raw = _raw(variable, environment)
+        if raw is None:
+            return _unset(variable)
+        return variable.parse(raw)
+    except ValueError as error:
+        shown = "(its value is not shown)" if variable.secret else f"is {environment.get(variable.name, '')!r}"
+        problems.append(f"{variable.name} {shown}: it {error}")
+        return None
+
+
+def _unset(variable: Variable) -> object:
+    if variable.attribute == "data_dir":
+        return default_data_dir()
+    return () if variable.optional_list else None
+
+
+def _raw(variable: Variable, environment: Mapping[str, str]) -> str | None:
+    value = environment.get(variable.name, "").strip()
+    file = environment.get(f"{variable.name}_FILE", "").strip() if variable.secret else ""
+    if value and file:
+        raise ValueError(f"must be set once, but {variable.name}_FILE is set too")
+    if file:
+        value = _secret_from(Path(file), f"{variable.name}_FILE")
+    return value or variable.default
+
+
+def _secret_from(file: Path, name: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"must be readable from {name}={str(file)!r}, but: {error}") from None
+
+
+def _known_names() -> set[str]:
+    return {name for each in variables() for name in (each.name, *([f"{each.name}_FILE"] if each.secret else []))}
+
+
+NEAR_MISS = 0.9
+"""Likeness (difflib) from which an unknown environment variable is taken for a misspelt setting."""
+
+
+def _misspelt(environment: Mapping[str, str]) -> list[str]:
+    known = _known_names()
+    return [
+        f"{name} is not a setting{suggestion}"
+        for name in environment
+        if name not in known
+        and len(name) >= 8
+        and (suggestion := _suggestion(name, known - environment.keys(), NEAR_MISS))
+    ]
+
+
+def _suggestion(name: str, known: set[str], likeness: float = 0.6) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=likeness)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
+    for one, other in (
+        ("discogs_consumer_key", "discogs_consumer_secret"),
+        ("tls_cert", "tls_key"),
+    ):
+        if (values[one] is None) != (values[other] is None):
+            yield f"{one.upper()} and {other.upper()} must be set together"
+    if values["webhook_secret"] and not values["webhook_url"]:
+        yield "WEBHOOK_SECRET is set, but WEBHOOK_URL is not"
+    if "youtube" in values["match_providers"] and not values["youtube_api_key"]:
+        yield "MATCH_PROVIDERS names youtube, but YOUTUBE_API_KEY is not set"
+    if values["discogs_api_url"] == f"http://{values['host']}:{values['port']}":
+        yield "DISCOGS_API_URL is the proxy itself (HOST and PORT): it must be the upstream"
+    aliases = [each.alias.lower() for each in values["stores"]]
+    yield from (f"STORES names {alias} twice" for alias in sorted({a for a in aliases if aliases.count(a) > 1}))

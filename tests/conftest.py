@@ -1,0 +1,147 @@
+"""What tests share: a real PostgreSQL, a real simulated Discogs, the real proxy on a port."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import pytest
+import structlog
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from matcher.database import Database
+from proxy.adapters.database import connected
+from proxy.adapters.embedded_postgres import EmbeddedPostgres
+from proxy.app import make_app
+from proxy.settings import Settings
+from tests.simulated_discogs import Catalogue, SimulatedDiscogs
+
+ADMIN_TOKEN = "admin-token-of-the-tests"
+STORE = "vinyl_den"
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One embedded server for the whole run; each test gets a database of its own in it."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("pg"))
+    yield asyncio.run(server.start())
+    asyncio.run(server.stop())
+
+
+@pytest.fixture
+async def database_dsn(postgres_dsn: str) -> AsyncIterator[str]:
+    """An empty database."""
+    name = f"test_{next(_numbers)}"
+    admin = await asyncpg.connect(postgres_dsn)
+    await admin.execute(f"CREATE DATABASE {name}")
+    yield with_database(postgres_dsn, name)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+def with_database(dsn: str, name: str) -> str:
+    head, _, tail = dsn.rpartition("/discogs_proxy")
+    assert head
+    return f"{head}/{name}{tail}"
+
+
+@pytest.fixture
+async def database(database_dsn: str) -> AsyncIterator[Database]:
+    """A database with our schema."""
+    async with connected(database_dsn, connections=5) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return Catalogue.generate(seed=7, stores={STORE: 120, "small_shop": 12})
+
+
+@pytest.fixture
+async def discogs() -> AsyncIterator[SimulatedDiscogs]:
+    """A simulated Discogs without latency or limit; its bodies name https://api.discogs.com, as the real one's do."""
+    async with SimulatedDiscogs(Catalogue.generate(seed=7, stores={STORE: 120, "small_shop": 12})) as running:
+        yield running
+
+
+class Proxy:
+    """A running proxy and a client for it."""
+
+    def __init__(self, app: web.Application, server: TestServer, session: aiohttp.ClientSession) -> None:
+        self.app = app
+        self.url = str(server.make_url("")).rstrip("/")
+        self.session = session
+
+    async def get(self, path: str, **headers: str) -> tuple[aiohttp.ClientResponse, bytes]:
+        return await self.request("GET", path, **headers)
+
+    async def request(
+        self, method: str, path: str, data: bytes | None = None, **headers: str
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.session.request(
+            method, self.url + path, headers=named, data=data, allow_redirects=False
+        ) as response:
+            return response, await response.read()
+
+    async def admin(self, method: str, path: str) -> tuple[aiohttp.ClientResponse, bytes]:
+        return await self.request(method, path, Authorization=f"Bearer {ADMIN_TOKEN}")
+
+
+StartProxy = Callable[..., Awaitable[Proxy]]
+
+
+@pytest.fixture
+async def start_proxy(database_dsn: str, discogs: SimulatedDiscogs, tmp_path: Path) -> AsyncIterator[StartProxy]:
+    """Starts proxies in front of `discogs`; settings by their environment names. The pool is off unless asked for."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**environment: str) -> Proxy:
+            settings = Settings.from_environment(
+                {
+                    "DISCOGS_API_URL": discogs.url,
+                    "DISCOGS_RATE_LIMIT": "0",
+                    "DATA_DIR": str(tmp_path),
+                    "BACKGROUND_PROCESSING_ENABLED": "false",
+                }
+                | environment
+            )
+            return await stack.enter_async_context(running_proxy(settings, database_dsn))
+
+        yield start
+
+
+@asynccontextmanager
+async def running_proxy(settings: Settings, dsn: str) -> AsyncIterator[Proxy]:
+    async with connected(dsn, connections=5) as database:
+        app = make_app(settings, database, ADMIN_TOKEN)
+        async with TestServer(app) as server, aiohttp.ClientSession() as session:
+            yield Proxy(app, server, session)
+
+
+@pytest.fixture
+async def proxy(start_proxy: StartProxy) -> Proxy:
+    return await start_proxy()
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[structlog.types.EventDict]]:
+    """What was logged, as events."""
+    with structlog.testing.capture_logs() as captured:
+        yield captured
+
+
+def samples(variable: str) -> Path:
+    """The folder that an environment variable names; the test is skipped where it is unset."""
+    if not os.environ.get(variable):
+        pytest.skip(f"set {variable} to the folder of the real samples")
+    return Path(os.environ[variable])

@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from matcher import store
+from matcher.database import Database
+from matcher.domain.metadata import metadata
+from matcher.domain.retry import MAX_ATTEMPTS
+from matcher.domain.verdict import JudgedMatch
+from matcher.errors import LeaseLost
+from matcher.models import Audio, Candidate, Match, ProcessingStatus, Reason, Score, Track
+from matcher.store import Job, Priority, StoredBody
+from tests.matcher.bodies import encoded, release_body
+
+NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+
+
+async def enqueue(
+    database: Database, *release_ids: int, priority: Priority = Priority.SEEN, fingerprint: str | None = None
+) -> int:
+    async with database.transaction() as connection:
+        return await store.enqueue(connection, release_ids, priority=priority, fingerprint=fingerprint)
+
+
+async def claim(database: Database, limit: int = 1) -> list[Job]:
+    async with database.transaction() as connection:
+        return await store.claim(connection, limit)
+
+
+async def claim_one(database: Database) -> Job:
+    (job,) = await claim(database)
+    return job
+
+
+async def decide(database: Database, job: Job, status: ProcessingStatus, fingerprint: str | None = "f") -> None:
+    async with database.transaction() as connection:
+        await store.decide(connection, job, status, fingerprint)
+
+
+async def execute(database: Database, sql: str, *values: object) -> None:
+    async with database.connection() as connection:
+        await connection.execute(sql, *values)
+
+
+async def row(database: Database, release_id: int) -> dict[str, object]:
+    async with database.connection() as connection:
+        found = await connection.fetchrow("SELECT * FROM match_queue WHERE release_id = $1", release_id)
+    assert found
+    return dict(found)
+
+
+async def audio_of(database: Database, release_id: int) -> Audio:
+    async with database.connection() as connection:
+        return (await store.audio(connection, [release_id]))[release_id]
+
+
+def judged(
+    title: str,
+    index: int,
+    *,
+    url: str = "https://www.youtube.com/watch?v=aaaaaaaaaaa",
+    confidence: float = 90,
+    approved: bool = False,
+) -> JudgedMatch:
+    track = Track(index, None, "A", title, (), 362)
+    candidate = Candidate("discogs_videos", "youtube", url, title)
+    return JudgedMatch(Match(track, candidate, Score(confidence, (Reason("title", 2.0),))), approved)
+
+
+async def persist(database: Database, release_id: int, *matches: JudgedMatch) -> None:
+    """As a job does it."""
+    await enqueue(database, release_id)
+    await execute(database, "UPDATE match_queue SET status = 'queued' WHERE release_id = $1", release_id)
+    job = await claim_one(database)
+    assert job.release_id == release_id
+    body = release_body(release_id)
+    async with database.transaction() as connection:
+        await store.decide(connection, job, ProcessingStatus.MATCHED, "f")
+        await store.persist(connection, job, metadata(body), StoredBody(encoded(body), NOW), matches)
+
+
+# --- the queue ----------------------------------------------------------------------------------------------------
+
+
+async def test_asking_twice_is_asking_once(database: Database) -> None:
+    assert await enqueue(database, 1, 2, 2) == 2
+    assert await enqueue(database, 1, 2, 3) == 1
+    assert len(await claim(database, 10)) == 3
+
+
+async def test_jobs_come_by_priority_and_then_in_the_order_they_were_asked(database: Database) -> None:
+    await enqueue(database, 30, 31, priority=Priority.HISTORY)
+    await enqueue(database, 9, 7, 8)
+    assert [job.release_id for job in await claim(database, 10)] == [9, 7, 8, 30, 31]
+
+
+async def test_a_higher_priority_wins_and_a_lower_one_does_not(database: Database) -> None:
+    await enqueue(database, 1, 2, priority=Priority.NEW)
+    await enqueue(database, 2, priority=Priority.SEEN)
+    await enqueue(database, 2, priority=Priority.HISTORY)
+    assert [job.release_id for job in await claim(database, 2)] == [2, 1]
+
+
+async def test_no_job_is_claimed_twice(database: Database) -> None:
+    await enqueue(database, *range(1, 41))
+    claimed = await asyncio.gather(*(claim(database, 5) for _ in range(12)))
+    ids = [job.release_id for jobs in claimed for job in jobs]
+    assert sorted(ids) == list(range(1, 41))
+
+
+async def test_a_job_whose_worker_died_is_free_again(database: Database) -> None:
+    await enqueue(database, 1)
+    first = await claim_one(database)
+    assert await claim(database) == []
+    await execute(database, "UPDATE match_queue SET lease_until = now() - interval '1 second'")
+    second = await claim_one(database)
+    assert (second.release_id, second.attempts) == (1, 2)
+    with pytest.raises(LeaseLost):
+        await decide(database, first, ProcessingStatus.MATCHED)
+    await decide(database, second, ProcessingStatus.UNMATCHED)
+    assert (await row(database, 1))["status"] == "unmatched"
+
+
+async def test_a_job_that_kills_its_worker_each_time_fails_in_the_end(database: Database) -> None:
+    await enqueue(database, 1)
+    for _ in range(MAX_ATTEMPTS):
+        assert await claim(database)
+        await execute(database, "UPDATE match_queue SET lease_until = now() - interval '1 second'")
+    assert await claim(database) == []
+    assert (await row(database, 1))["status"] == "failed"
+
+
+async def test_a_parked_job_waits_and_gets_its_attempt_back(database: Database) -> None:
+    await enqueue(database, 1)
+    job = await claim_one(database)
+    async with database.transaction() as connection:
+        await store.park(connection, job, 3600, "throttled")
+    assert await claim(database) == []
+    found = await row(database, 1)
+    assert (found["status"], found["attempts"], found["last_error"]) == ("queued", 0, "throttled")
+
+
+async def test_a_retried_job_waits_and_keeps_its_attempt(database: Database) -> None:
+    await enqueue(database, 1)
+    job = await claim_one(database)
+    async with database.transaction() as connection:
+        await store.retry(connection, job, 0, "odd")
+    assert (await claim_one(database)).attempts == 2
+
+
+async def test_a_job_handed_back_is_as_if_never_claimed(database: Database) -> None:
+    await enqueue(database, 1)
+    job = await claim_one(database)
+    async with database.transaction() as connection:
+        await store.hand_back(connection, job)
+    assert (await claim_one(database)).attempts == 1
+
+
+async def test_an_unmatched_release_rests_for_thirty_days(database: Database) -> None:
+    await enqueue(database, 1)
+    await decide(database, await claim_one(database), ProcessingStatus.UNMATCHED)
+    assert await enqueue(database, 1) == 0
+    await execute(database, "UPDATE match_queue SET decided_at = now() - interval '31 days'")
+    assert await enqueue(database, 1) == 1
+    assert (await claim_one(database)).attempts == 1
+
+
+@pytest.mark.parametrize("status", [ProcessingStatus.UNMATCHED, ProcessingStatus.MATCHED])
+async def test_a_changed_tracklist_asks_for_a_new_match(database: Database, status: ProcessingStatus) -> None:
+    await enqueue(database, 1)
+    await decide(database, await claim_one(database), status, "before")
+    assert await enqueue(database, 1, fingerprint="before") == 0
+    assert await enqueue(database, 1, fingerprint="after") == 1
+
+
+async def test_a_failed_release_waits_for_a_person(database: Database) -> None:
+    await enqueue(database, 1)
+    job = await claim_one(database)
+    async with database.transaction() as connection:
+        await store.fail(connection, job, "gone")
+    assert await enqueue(database, 1, fingerprint="new") == 0
+
+
+async def test_the_queue_is_counted_by_state(database: Database) -> None:
+    await enqueue(database, 1, 2, 3)
+    await decide(database, await claim_one(database), ProcessingStatus.MATCHED)
+    await claim_one(database)
+    async with database.connection() as connection:
+        assert await store.counts(connection) == {
+            ProcessingStatus.QUEUED: 1,
+            ProcessingStatus.PROCESSING: 1,
+            ProcessingStatus.MATCHED: 1,
+            ProcessingStatus.UNMATCHED: 0,
+            ProcessingStatus.FAILED: 0,
+        }
+
+
+# --- what is known ------------------------------------------------------------------------------------------------
+
+
+async def test_a_release_never_seen_counts_as_queued(database: Database) -> None:
+    assert await audio_of(database, 1) == Audio(ProcessingStatus.QUEUED, persisted=False, matches=())
+
+
+async def test_a_persisted_release_shows_its_matches_with_the_tracks_names(database: Database) -> None:
+    await persist(database, 1, judged("Harbour Lights", 1, approved=True))
+    audio = await audio_of(database, 1)
+    assert (audio.status, audio.persisted) == (ProcessingStatus.MATCHED, True)
+    (match,) = audio.matches
+    assert (match.track_index, match.position, match.title, match.approved) == (1, "B", "Harbour Lights", True)
+    async with database.connection() as connection:
+        kept = await connection.fetchrow("SELECT * FROM releases")
+    assert kept
+    assert (kept["id"], kept["discogs_id"], kept["artist"], kept["catno"]) == (1, 1, "The Tidal Club", "QR 7")
+    assert kept["has_audio_matches"] is True
+
+
+async def test_a_sub_track_is_named_by_its_own_entry(database: Database) -> None:
+    await persist(database, 1, judged("x", 0))
+    tracklist = '[{"title": "Suite", "sub_tracks": [{"position": "1a", "title": "Part"}]}]'
+    await execute(database, "UPDATE releases SET tracklist = $1", tracklist)
+    await execute(database, "UPDATE track_matches SET sub_index = 0")
+    (match,) = (await audio_of(database, 1)).matches
+    assert (match.sub_index, match.position, match.title) == (0, "1a", "Part")
+
+
+async def test_a_match_whose_track_is_gone_does_no_harm(database: Database) -> None:
+    await persist(database, 1, judged("x", 17))
+    (match,) = (await audio_of(database, 1)).matches
+    assert (match.position, match.title) == ("", "")
+
+
+async def test_rejected_and_dead_matches_are_never_shown(database: Database) -> None:
+    await persist(database, 1, judged("a", 0), judged("b", 1, url="https://www.youtube.com/watch?v=bbbbbbbbbbb"))
+    await execute(database, "UPDATE track_matches SET rejected = true WHERE track_index = 0")
+    await execute(database, "UPDATE track_matches SET dead_since = now() WHERE track_index = 1")
+    async with database.transaction() as connection:
+        await store.refresh_has_audio(connection, 1)
+    assert await audio_of(database, 1) == Audio(ProcessingStatus.UNMATCHED, persisted=True, matches=())
+
+
+# --- persisting again ---------------------------------------------------------------------------------------------
+
+
+async def test_matching_again_replaces_what_no_person_decided(database: Database) -> None:
+    await persist(database, 1, judged("a", 0, confidence=55))
+    await persist(database, 1, judged("a", 0, url="https://www.youtube.com/watch?v=bbbbbbbbbbb", confidence=95))
+    (match,) = (await audio_of(database, 1)).matches
+    assert match.match_url.endswith("bbbbbbbbbbb")
+
+
+async def test_a_persons_decision_outlives_every_rescan(database: Database) -> None:
+    await persist(database, 1, judged("a", 0), judged("b", 1, url="https://www.youtube.com/watch?v=bbbbbbbbbbb"))
+    await execute(
+        database,
+        "UPDATE track_matches SET approved = true, verified_by = 'anna', verified_at = now() WHERE track_index = 0",
+    )
+    await execute(
+        database,
+        "UPDATE track_matches SET rejected = true, verified_by = 'anna', verified_at = now() WHERE track_index = 1",
+    )
+    await persist(
+        database,
+        1,
+        judged("a", 0, url="https://www.youtube.com/watch?v=ccccccccccc"),
+        judged("b", 1, url="https://www.youtube.com/watch?v=bbbbbbbbbbb"),
+    )
+    (match,) = (await audio_of(database, 1)).matches
+    assert (match.track_index, match.verified_by, match.match_url[-1]) == (0, "anna", "a")
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM track_matches") == 2
+
+
+async def test_another_candidate_may_take_the_place_of_a_rejected_one(database: Database) -> None:
+    await persist(database, 1, judged("a", 0))
+    await execute(database, "UPDATE track_matches SET rejected = true, verified_at = now()")
+    await persist(database, 1, judged("a", 0, url="https://www.youtube.com/watch?v=ccccccccccc"))
+    (match,) = (await audio_of(database, 1)).matches
+    assert match.match_url.endswith("ccccccccccc")
+
+
+async def test_the_store_that_first_brought_a_release_stays_named(database: Database) -> None:
+    async with database.transaction() as connection:
+        for store_username in ("first", "second"):
+            await store.enqueue(connection, [1], priority=Priority.SEEN, store_username=store_username)
+    assert (await claim_one(database)).store_username == "first"
+
+
+async def test_only_a_persisted_release_is_refreshed(database: Database) -> None:
+    body = release_body(1, title="New title")
+    stored = StoredBody(encoded(body), NOW)
+    async with database.transaction() as connection:
+        assert not await store.refresh_release(connection, 1, metadata(body), stored)
+        assert await store.stored_body(connection, 1) is None
+    await persist(database, 1, judged("a", 0))
+    async with database.transaction() as connection:
+        assert await store.refresh_release(connection, 1, metadata(body), stored)
+        assert await store.stored_body(connection, 1) == stored
+    assert len((await audio_of(database, 1)).matches) == 1
+
+
+async def test_text_that_postgres_cannot_hold_is_cleaned(database: Database) -> None:
+    await enqueue(database, 1)
+    job = await claim_one(database)
+    body = release_body(1, title="nul\0title", genres=["a\0b", "\ud83d"])
+    async with database.transaction() as connection:
+        await store.persist(connection, job, metadata(body), StoredBody(b"{}", NOW), [judged("a", 0)])
+        assert await connection.fetchval("SELECT title FROM releases") == "nultitle"
+
+
+async def test_a_primary_key_taken_by_an_old_row_is_stepped_around(database: Database) -> None:
+    await execute(database, "INSERT INTO releases (id, discogs_id) VALUES (1, 900)")
+    await persist(database, 1, judged("a", 0))
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT id FROM releases WHERE discogs_id = 1") == -1
