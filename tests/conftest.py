@@ -14,12 +14,12 @@ import asyncpg
 import pytest
 import structlog
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from matcher.database import Database
 from proxy.adapters.database import connected
 from proxy.adapters.embedded_postgres import EmbeddedPostgres
 from proxy.app import make_app
+from proxy.server import Runner
 from proxy.settings import Settings
 from tests.simulated_discogs import Catalogue, SimulatedDiscogs
 
@@ -76,9 +76,10 @@ async def discogs() -> AsyncIterator[SimulatedDiscogs]:
 class Proxy:
     """A running proxy and a client for it."""
 
-    def __init__(self, app: web.Application, server: TestServer, session: aiohttp.ClientSession) -> None:
+    def __init__(self, app: web.Application, port: int, session: aiohttp.ClientSession) -> None:
         self.app = app
-        self.url = str(server.make_url("")).rstrip("/")
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
         self.session = session
 
     async def get(self, path: str, **headers: str) -> tuple[aiohttp.ClientResponse, bytes]:
@@ -124,8 +125,12 @@ async def start_proxy(database_dsn: str, discogs: SimulatedDiscogs, tmp_path: Pa
 async def running_proxy(settings: Settings, dsn: str) -> AsyncIterator[Proxy]:
     async with connected(dsn, connections=5) as database:
         app = make_app(settings, database, ADMIN_TOKEN)
-        async with TestServer(app) as server, aiohttp.ClientSession() as session:
-            yield Proxy(app, server, session)
+        runner = Runner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        async with aiohttp.ClientSession() as session:
+            yield Proxy(app, runner.addresses[0][1], session)
+        await runner.cleanup()
 
 
 @pytest.fixture

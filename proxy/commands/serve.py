@@ -17,6 +17,7 @@ from proxy.admin_token import kept_admin_token
 from proxy.app import PROVIDERS, make_app
 from proxy.background import Health
 from proxy.commands.database import serving_database
+from proxy.server import Runner
 from proxy.settings import Settings
 
 DRAIN_S = 15.0
@@ -65,7 +66,7 @@ async def _serve(settings: Settings) -> int:
         token, token_file = (
             (settings.admin_token, None) if settings.admin_token else kept_admin_token(settings.data_dir)
         )
-        runner = web.AppRunner(make_app(settings, database, token, health), access_log=None, shutdown_timeout=DRAIN_S)
+        runner = Runner(make_app(settings, database, token, health), access_log=None, shutdown_timeout=DRAIN_S)
         try:
             await runner.setup()
             await _listen(runner, settings, tls)
@@ -78,7 +79,7 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
-async def _listen(runner: web.AppRunner, settings: Settings, tls: ssl.SSLContext | None) -> None:
+async def _listen(runner: Runner, settings: Settings, tls: ssl.SSLContext | None) -> None:
     try:
         await web.TCPSite(runner, settings.host, settings.port, ssl_context=tls, backlog=1024).start()
     except OSError as error:

@@ -14,7 +14,7 @@ from proxy.adapters.upstream import Call, Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.merge import Audience, enrich_inventory, for_sale_release_ids, listings_of, release_ids
 from proxy.domain.request import Served, ShopRequest
-from proxy.domain.visibility import Using, as_the_client_asked, public_inventory
+from proxy.domain.visibility import as_the_client_asked, public_inventory
 from proxy.domain.wire import encode_json
 from proxy.services.answers import document, error_served, forwarded, served
 
@@ -66,7 +66,7 @@ def _as_asked(request: ShopRequest, page: dict[str, object]) -> dict[str, object
     """Pagination URLs as Discogs would have given them to the client, where we asked in other words than he did."""
     pagination = page.get("pagination")
     urls = pagination.get("urls") if isinstance(pagination, dict) else None
-    if request.ask.using is Using.CALLER or not isinstance(pagination, dict) or not isinstance(urls, dict):
+    if request.upstream_query == request.raw_query or not isinstance(pagination, dict) or not isinstance(urls, dict):
         return page
     asked = {
         name: as_the_client_asked(url, request.raw_query) if isinstance(url, str) else url for name, url in urls.items()
