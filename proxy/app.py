@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 import aiohttp
 import structlog
 from aiohttp import web
-from matcher.providers.discogs_videos import DiscogsVideos
 
 from matcher.database import Database
 from matcher.domain.verdict import Thresholds
 from matcher.errors import DatabaseUnavailable
 from matcher.migration import migrate
 from matcher.pool import Matcher, Outcome, Provider
+from matcher.providers.discogs_videos import DiscogsVideos
 from proxy import keys
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.upstream import Call, Upstream

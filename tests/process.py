@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from proxy.settings import variables
+
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 30.0
 LISTENING = re.compile(rb'"url":\s*"(http[^"]+)"')
@@ -36,9 +38,10 @@ class ProxyProcess:
 
 
 def command_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Ours alone: no setting of the surrounding shell leaks in."""
+    """Ours alone: no setting of the surrounding shell or of .env leaks in."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    return kept | {"PYTHONPATH": str(ROOT), "LOG_FORMAT": "json"} | dict(environment)
+    unset = {variable.name: "" for variable in variables()}
+    return kept | unset | {"PYTHONPATH": str(ROOT), "LOG_FORMAT": "json"} | dict(environment)
 
 
 async def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

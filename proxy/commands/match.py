@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 import aiohttp
-from matcher.domain.tracklist import parse_release
-from matcher.explain import as_table
-from matcher.matching import match_release
 
+from matcher.domain.tracklist import parse_release
 from matcher.domain.verdict import Persist, Thresholds, judge
 from matcher.errors import MatcherError
+from matcher.explain import as_table
+from matcher.matching import match_release
 from matcher.pool import parse_body
 from proxy.adapters.upstream import Call, Trace, Upstream
 from proxy.app import operator_credential, providers

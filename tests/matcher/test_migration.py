@@ -21,7 +21,8 @@ CREATE TABLE releases (
 );
 CREATE TABLE track_matches (
   id serial PRIMARY KEY, release_id integer NOT NULL, track_index integer NOT NULL, platform text, match_url text,
-  confidence real, approved boolean DEFAULT false, verified_by text, verified_at timestamp, created_at timestamp DEFAULT now()
+  confidence real, approved boolean DEFAULT false, verified_by text, verified_at timestamp,
+  created_at timestamp DEFAULT now()
 );
 INSERT INTO releases (id, discogs_id, title) VALUES (101, 7, 'stored by the old system');
 INSERT INTO track_matches (release_id, track_index, platform, match_url, confidence, approved, verified_by, verified_at)

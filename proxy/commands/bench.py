@@ -1,0 +1,170 @@
+"""`./run bench`: what a hit and a miss cost, as ratios against a bare aiohttp server and against going direct.
+
+All servers are processes of their own on this machine, measured one after the other in the same run: machines are
+noisy, ratios less so. The upstream is the simulated Discogs without latency, the worst case for what we add.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import aiohttp
+import orjson
+
+from matcher.domain.scoring import score
+from matcher.models import Candidate, Release, Track
+from proxy.commands.load import Measured, measure
+from proxy.settings import variables
+
+ROOT = Path(__file__).resolve().parents[2]
+STORE = "vinyl_den"
+LISTINGS = 300
+CONNECTIONS = 16
+START_TIMEOUT_S = 60.0
+HOST = "127.0.0.1"
+
+
+async def bench(seconds: float) -> int:
+    """Prints a table; the exit code is 0 when everything could be measured."""
+    with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="discogs-proxy-bench-") as folder:
+        discogs, proxy, bare = free_port(), free_port(), free_port()
+        stack.enter_context(
+            server(
+                "-m",
+                "tests.simulated_discogs",
+                "--port",
+                str(discogs),
+                "--stores",
+                f"{STORE}={LISTINGS}",
+                "--rate-limit",
+                "0",
+                "--latency-ms",
+                "0",
+            )
+        )
+        await until_up(discogs, "/")
+        environment = {
+            "PORT": str(proxy),
+            "DISCOGS_API_URL": f"http://{HOST}:{discogs}",
+            "DISCOGS_RATE_LIMIT": "0",
+            "DATA_DIR": folder,
+            "LOG_LEVEL": "warning",
+        }
+        stack.enter_context(server("-m", "proxy", environment=environment))
+        await until_up(proxy, "/healthz")
+        release_path, body = await persisted_release(proxy)
+        body_file = Path(folder, "body.json")
+        await asyncio.to_thread(body_file.write_bytes, body)
+        stack.enter_context(server("-m", "proxy.commands.bare_server", str(body_file), str(bare)))
+        await until_up(bare, "/")
+
+        print(f"{'measurement':<46}{'p50 ms':>9}{'p99 ms':>9}{'per s':>9}{'ratio':>9}")
+        reference = await timed("bare aiohttp, the same bytes", bare, release_path, seconds)
+        await timed("release from Postgres (hit)", proxy, release_path, seconds, reference)
+        search = "/database/search?q=love"
+        direct = await timed("search, direct", discogs, search, seconds)
+        await timed("search, passed through", proxy, search, seconds, direct)
+        page = f"/users/{STORE}/inventory?per_page=100"
+        direct = await timed("inventory page of 100, direct", discogs, page, seconds)
+        await timed("inventory page of 100, enriched (miss)", proxy, page, seconds, direct)
+    print(f"{'score of one track and candidate':<46}{'':>18}{scores_per_second(seconds):>9.0f}")
+    print("ratio: requests per second against the line above it that has none")
+    return 0
+
+
+async def timed(name: str, port: int, path: str, seconds: float, reference: Measured | None = None) -> Measured:
+    """One line of the table. A short run before it warms the caches."""
+    await measure(HOST, port, path, seconds=min(0.5, seconds), connections=CONNECTIONS)
+    found = await measure(HOST, port, path, seconds=seconds, connections=CONNECTIONS)
+    ratio = f"{found.per_second / reference.per_second:.2f}" if reference else ""
+    print(
+        f"{name:<46}{found.quantile_ms(0.5):>9.2f}{found.quantile_ms(0.99):>9.2f}{found.per_second:>9.0f}{ratio:>9}",
+        flush=True,
+    )
+    return found
+
+
+def scores_per_second(seconds: float) -> float:
+    """Distinct titles, so that nothing is answered from a cache of parsed ones."""
+    draw = random.Random(1)  # noqa: S311 - not for secrets
+    words = ("love", "night", "harbour", "signal", "deep", "blue", "radio", "edit", "remix", "live", "dub", "light")
+    pairs = []
+    for number in range(2000):
+        title = " ".join(draw.sample(words, 3)) + f" {number}"
+        track = Track(0, None, "A1", title, (), 300)
+        candidate = Candidate(
+            "discogs_videos", "youtube", "https://x", f"The Tidal Club - {title} (Original Mix)", 303, attached=True
+        )
+        pairs.append((track, candidate))
+    release = Release(1, "Harbour Lights", ("The Tidal Club",), ("Quay",), ("Vinyl",), 1994, ())
+    scored, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        for track, candidate in pairs:
+            score(track, candidate, release)
+        scored += len(pairs)
+    return scored / (time.perf_counter() - started)
+
+
+# --- processes ----------------------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def server(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[None]:
+    """A Python process of ours, stopped at the end. No setting of the shell or of .env reaches it."""
+    unset = {each.name: "" for each in variables()}
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | unset | dict(environment or {}),
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+async def until_up(port: int, path: str) -> None:
+    async with asyncio.timeout(START_TIMEOUT_S), aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.get(f"http://{HOST}:{port}{path}") as response:
+                    await response.read()
+                    return
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.1)
+
+
+async def persisted_release(port: int) -> tuple[str, bytes]:
+    """Path and body of a release that the pool has matched."""
+    async with asyncio.timeout(START_TIMEOUT_S), aiohttp.ClientSession(f"http://{HOST}:{port}") as session:
+        while True:
+            async with session.get(f"/users/{STORE}/inventory?per_page=100") as response:
+                listings = orjson.loads(await response.read())["listings"]
+            for row in listings:
+                if row["processing_status"] == "matched":
+                    path = f"/releases/{row['release']['id']}"
+                    async with session.get(path) as response:
+                        return path, await response.read()
+            await asyncio.sleep(0.2)
