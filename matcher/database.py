@@ -26,6 +26,8 @@ OUTAGES = (
     asyncpg.PostgresSystemError,  # I/O error of the server
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # not accepting connections
+    asyncpg.InvalidCatalogNameError,  # dropped, or not restored yet
 )
 
 

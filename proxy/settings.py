@@ -283,12 +283,11 @@ NEAR_MISS = 0.9
 
 def _misspelt(environment: Mapping[str, str]) -> list[str]:
     known = _known_names()
+    unset = {name for name in known if not environment.get(name)}
     return [
         f"{name} is not a setting{suggestion}"
         for name in environment
-        if name not in known
-        and len(name) >= 8
-        and (suggestion := _suggestion(name, known - environment.keys(), NEAR_MISS))
+        if name not in known and len(name) >= 8 and (suggestion := _suggestion(name, unset, NEAR_MISS))
     ]
 
 

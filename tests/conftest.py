@@ -83,10 +83,11 @@ class Proxy:
         self.session = session
 
     async def get(self, path: str, **headers: str) -> tuple[aiohttp.ClientResponse, bytes]:
+        """Header names are written with underscores."""
         return await self.request("GET", path, **headers)
 
     async def request(
-        self, method: str, path: str, data: bytes | None = None, **headers: str
+        self, method: str, path: str, *, data: bytes | str | None = None, **headers: str
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.session.request(
@@ -116,7 +117,7 @@ async def start_proxy(database_dsn: str, discogs: SimulatedDiscogs, tmp_path: Pa
                 }
                 | environment
             )
-            return await stack.enter_async_context(running_proxy(settings, database_dsn))
+            return await stack.enter_async_context(running_proxy(settings, settings.database_url or database_dsn))
 
         yield start
 

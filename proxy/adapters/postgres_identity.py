@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import sys
@@ -207,12 +206,3 @@ def refuse_owner(path: Path, owner: User) -> ClusterNotOurs:
         f"the database in {path} belongs to {user_name(owner.uid)}, and you are {user_name(os.geteuid())}: "
         "start the proxy as that user or as root, or set another DATA_DIR"
     )
-
-
-def copy_readable(source: Path, target: Path) -> None:
-    """A copy of a folder that everybody may read, whole or not at all."""
-    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("include", "pgxs", "doc"))
-    for path in (*everything_in(target), target):
-        if not path.is_symlink():
-            executable = path.is_dir() or path.stat().st_mode & 0o100
-            path.chmod(0o755 if executable else 0o644)

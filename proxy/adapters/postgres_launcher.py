@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 REFUSED = 96
 """Exit code: the system does not let us become that user."""
@@ -27,7 +28,7 @@ PR_SET_PDEATHSIG = 1
 def main(arguments: list[str]) -> int:
     """Arguments: parent's pid, death signal (0: none), self|namespace|user, uid, gid, folder, program, its own…"""
     parent, death_signal, kind, uid, gid, folder, *command = arguments
-    steps = [
+    steps: list[tuple[int, Callable[[], None]]] = [
         (REFUSED, lambda: become(kind, int(uid), int(gid))),
         (REFUSED, lambda: die_with_parent(int(death_signal))),
         (CLOSED, lambda: os.chdir(folder)),

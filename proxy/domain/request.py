@@ -44,7 +44,9 @@ class ShopRequest:
         return any("gzip" in value.lower() for name, value in self.headers if name.lower() == "accept-encoding")
 
     def upstream_headers(self) -> tuple[tuple[str, str], ...]:
-        return tuple(headers_for_upstream(self.headers))
+        """With the length of a body that has one: upstream may not take chunks."""
+        length = [(name, value) for name, value in self.headers if name.lower() == "content-length" and self.body]
+        return (*headers_for_upstream(self.headers), *length)
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -61,7 +63,11 @@ def split_target(target: str) -> tuple[str, str]:
 
 
 def _encoded(text: str) -> str:
-    return re.sub(r"[^\x21-\x7e]", lambda found: quote(found[0].encode("utf-8", "surrogateescape")), text)
+    """Bytes that are no UTF-8 arrive as lone surrogates (PEP 383) and leave as they came."""
+    try:
+        return re.sub(r"[^\x21-\x7e]", lambda found: quote(found[0].encode("utf-8", "surrogateescape")), text)
+    except UnicodeEncodeError:
+        raise BadRequest("The request target is not text.") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,8 @@ async def test_an_adopted_release_keeps_apart_from_an_old_rows_primary_key(datab
         await migrate(database)
         await Matcher(database, fetch, [DiscogsVideos()], Thresholds(50, 85), 3).drain(100, 20)
         async with database.connection() as connection:
-            keys = dict(await connection.fetch("SELECT discogs_id, id FROM releases"))
+            rows = await connection.fetch("SELECT discogs_id, id FROM releases")
+        keys = {row["discogs_id"]: row["id"] for row in rows}
         assert keys[7] == 101
         assert keys[101] == -101
         assert keys[102] == 102

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import asyncpg
 import pytest
 
 from matcher import store
@@ -17,7 +16,9 @@ from matcher.models import Candidate, ProcessingStatus, Release
 from matcher.pool import FetchedRelease, Matcher, Outcome
 from matcher.providers.discogs_videos import DiscogsVideos
 from matcher.store import Priority
+from proxy.adapters.database import connected
 from tests.matcher.bodies import encoded, release_body
+from tests.relay import relayed
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -239,22 +240,16 @@ async def test_a_worker_that_lost_its_lease_stores_nothing(
     assert await scalar(database, "SELECT count(*) FROM releases") == 0
 
 
-async def test_the_pool_outlives_a_database_that_is_away(
-    database: Database, database_dsn: str, matcher: MakeMatcher
-) -> None:
-    async with running(matcher(Discogs())):
-        admin = await asyncpg.connect(database_dsn)
-        name = await admin.fetchval("SELECT current_database()")
-        await admin.close()
-        other = await asyncpg.connect(database_dsn.replace(str(name), "postgres"))
-        await other.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
-        await other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
-        with pytest.raises(DatabaseUnavailable):
+async def test_the_pool_outlives_a_database_that_is_away(database_dsn: str) -> None:
+    async with relayed(database_dsn) as wire, connected(wire.dsn, connections=5) as database:
+        worker = Matcher(database, Discogs().fetch, [DiscogsVideos()], Thresholds(50, 85), 3)
+        async with running(worker):
+            await wire.cut()
+            with pytest.raises(DatabaseUnavailable):
+                await enqueue(database, 1)
+            await wire.restore()
             await enqueue(database, 1)
-        await other.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
-        await other.close()
-        await enqueue(database, 1)
-        await eventually(lambda: decided(database, 1))
+            await eventually(lambda: decided(database, 1))
 
 
 async def test_a_release_of_the_old_system_is_persisted_whatever_its_score(

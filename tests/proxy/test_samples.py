@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 
 from proxy.settings import OFFICIAL_API_URL
 from tests.conftest import Proxy, StartProxy, samples
@@ -19,7 +19,7 @@ ADDED = {"audio_matches", "processing_status"}
 class Recorded:
     """An upstream that answers each path with the bytes of a recorded file."""
 
-    def __init__(self, server: TestServer, bodies: dict[str, bytes]) -> None:
+    def __init__(self, server: BaseTestServer, bodies: dict[str, bytes]) -> None:
         self.url = str(server.make_url("")).rstrip("/")
         self.bodies = bodies
 

@@ -16,12 +16,14 @@ def reserved(budget: Budget, lane: Lane, now: float) -> Reservation | None:
 def test_no_window_ever_sees_more_calls_than_the_limit(limit: int, calls: list[tuple[float, float, Lane]]) -> None:
     """Whatever moment within a call upstream counts it at; here at its end, the worst for the calls after it."""
     budget = Budget.starting(limit)
-    now, counted_at, running = 0.0, [], []
+    now = 0.0
+    counted_at: list[float] = []
+    running: list[tuple[float, Reservation]] = []
     for pause, duration, lane in calls:
         now += pause
-        for ends, reservation in [each for each in running if each[0] <= now]:
-            budget.release(reservation, ends)
-            running.remove((ends, reservation))
+        for ended in [each for each in running if each[0] <= now]:
+            budget.release(ended[1], ended[0])
+            running.remove(ended)
         if reservation := reserved(budget, lane, now):
             counted_at.append(now + duration)
             running.append((now + duration, reservation))

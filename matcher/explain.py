@@ -1,0 +1,60 @@
+"""A match told to a person: tracks, candidates, confidence and why, as a table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from matcher.domain.scoring import score
+from matcher.models import Candidate, Match, Release, Track
+
+WIDTH = 100
+
+
+def as_table(release: Release, matches: Sequence[Match], candidates: Sequence[Candidate]) -> str:
+    """Per track the candidate assigned, its reasons by weight, and the runner-up; then the candidates left over."""
+    return "\n".join(_lines(release, {match.track: match for match in matches}, candidates))
+
+
+def _lines(release: Release, matches: dict[Track, Match], candidates: Sequence[Candidate]) -> Iterator[str]:
+    yield f"{release.release_id}  {', '.join(release.artists)} - {release.title}"[:WIDTH]
+    yield f"{len(release.tracks)} tracks, {len(candidates)} candidates"
+    for track in release.tracks:
+        yield ""
+        yield f"{track.position:<6}{clipped(track.title, 80)}  [{clock(track.duration_s)}]"
+        yield from _match_lines(release, track, matches.get(track), candidates)
+    assigned = {match.candidate for match in matches.values()}
+    if left := [candidate for candidate in candidates if candidate not in assigned]:
+        yield ""
+        yield "assigned to no track:"
+        yield from (f"      {_candidate(candidate)}" for candidate in left)
+
+
+def _match_lines(release: Release, track: Track, match: Match | None, candidates: Sequence[Candidate]) -> Iterator[str]:
+    if match is None:
+        yield "      no match"
+    else:
+        yield f"  {match.score.confidence:5.1f}  {_candidate(match.candidate)}"
+        for reason in match.score.reasons:
+            yield f"           {reason.weight:+5.2f}  {reason.name}" + (
+                f": {clipped(reason.detail, 60)}" * bool(reason.detail)
+            )
+    others = [
+        (score(track, each, release).confidence, each) for each in candidates if not match or each != match.candidate
+    ]
+    if others:
+        confidence, runner_up = max(others, key=lambda pair: pair[0])
+        yield f"  {confidence:5.1f}  runner-up: {clipped(runner_up.title, 60)}  [{clock(runner_up.duration_s)}]"
+
+
+def _candidate(candidate: Candidate) -> str:
+    return f"{clipped(candidate.title, 60)}  [{clock(candidate.duration_s)}]  {candidate.url}"
+
+
+def clock(seconds: int | None) -> str:
+    return "-:--" if seconds is None else f"{seconds // 60}:{seconds % 60:02}"
+
+
+def clipped(text: str, width: int) -> str:
+    """One line without control characters."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return plain if len(plain) <= width else plain[: width - 1] + "…"
