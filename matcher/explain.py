@@ -16,7 +16,7 @@ def as_table(release: Release, matches: Sequence[Match], candidates: Sequence[Ca
 
 
 def _lines(release: Release, matches: dict[Track, Match], candidates: Sequence[Candidate]) -> Iterator[str]:
-    yield f"{release.release_id}  {', '.join(release.artists)} - {release.title}"[:WIDTH]
+    yield clipped(f"{release.release_id}  {', '.join(release.artists)} - {release.title}", WIDTH)
     yield f"{len(release.tracks)} tracks, {len(candidates)} candidates"
     for track in release.tracks:
         yield ""

@@ -188,7 +188,8 @@ class Matcher:
         body = parse_body(fetched.body)
         release = parse_release(body)
         candidates = [found for each in self.providers for found in await each.candidates(release, body)]
-        return _Found(fetched, body, match_release(release, candidates))
+        # A box set takes seconds: shoppers must not wait for it.
+        return _Found(fetched, body, await asyncio.to_thread(match_release, release, candidates))
 
     async def _store(self, job: store.Job, found: _Found) -> _Ended:
         async with self.database.transaction() as connection:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import aiohttp
 import structlog
@@ -193,7 +192,7 @@ async def migration(app: web.Application) -> None:
         except DatabaseUnavailable as error:
             log.warning("migration waits for the database", error=str(error))
         else:
-            log.info("migration", **report.as_json(), at=datetime.now(UTC).isoformat())
+            log.info("migration", **report.as_json())
             if report.newly_queued:
                 app[keys.MATCHER].wake()
             if report.done:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from rapidfuzz import fuzz
 
 from matcher.domain.titles import CACHED, Title, fold, fold_name, is_various, parse_title, track_titles
-from matcher.domain.versions import EVERY
+from matcher.domain.versions import EVERY, kinds
 from matcher.models import Candidate, Reason, Release, Score, Track
 
 NOISE = frozenset(
@@ -31,20 +31,20 @@ FULL_ALBUM = frozenset(
 WEIGHTS: dict[str, float] = {
     "search result": -2.27,
     "attached to the release": -0.28,
-    "title": 1.52,
+    "title": 1.53,
     "title words missing": -4.07,
-    "title exact": 0.78,
+    "title exact": 0.77,
     "unexplained words": -2.66,
-    "version differs": -2.53,
+    "version differs": -2.58,
     "version missing": -1.87,
-    "version words agree": 0.78,
-    "version words differ": -1.86,
+    "version words agree": 0.79,
+    "version words differ": -1.85,
     "duration agrees": 2.58,
-    "duration near": 0.55,
+    "duration near": 0.56,
     "duration far": -3.83,
-    "duration missing": 0.59,
+    "duration missing": 0.58,
     "another artist's channel": -1.01,
-    "full album": -2.59,
+    "full album": -2.60,
     "number differs": -1.18,
 }
 
@@ -116,12 +116,12 @@ def _nearly_in(word: str, words: tuple[str, ...]) -> bool:
 
 @lru_cache(CACHED)
 def _heard(text: str, names: tuple[tuple[str, ...], ...]) -> Title:
-    """The candidate's title without the artists' names."""
+    """The candidate's title without the artists' names, which may hold version words (Culture Club)."""
     title = parse_title(text)
     base = title.base
     for name in names:
         base = _without(base, name)
-    return Title(base, title.version, title.kinds)
+    return Title(base, title.version, kinds((*title.version, *base)))
 
 
 def _without(words: tuple[str, ...], name: tuple[str, ...]) -> tuple[str, ...]:

@@ -63,8 +63,21 @@ def duration_agrees(match: Match) -> bool:
     return abs(track - candidate) <= max(DURATION_SLACK_S, DURATION_SLACK_SHARE * track)
 
 
-def version_agrees(match: Match) -> bool:
-    return not any(reason.name.startswith("version") and reason.weight < 0 for reason in match.score.reasons)
+DOUBTS = frozenset(
+    {
+        "version differs",
+        "version missing",
+        "version words differ",
+        "number differs",
+        "full album",
+        "another artist's channel",
+    }
+)
+"""Evidence that makes a match a person's to approve, however good the rest."""
 
 
-GATES = (duration_agrees, version_agrees)
+def nothing_doubtful(match: Match) -> bool:
+    return not any(reason.name in DOUBTS for reason in match.score.reasons)
+
+
+GATES = (duration_agrees, nothing_doubtful)

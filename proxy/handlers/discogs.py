@@ -106,7 +106,7 @@ def write(request: web.Request, shop_request: ShopRequest, answer: Served) -> we
     response = web.Response(status=answer.status, body=answer.body)
     _set_headers(response, answer.headers)
     response.headers["Cache-Control"] = cache_control(shop_request)
-    response.headers.add("Vary", "Accept-Encoding, Authorization")
+    _vary(response, "Accept-Encoding", "Authorization")
     if len(answer.body) >= COMPRESS_FROM_BYTES:
         response.enable_compression()
     return response
@@ -133,6 +133,12 @@ async def stream(request: web.Request, answer: Streamed) -> web.StreamResponse:
         return response
     await response.write_eof()
     return response
+
+
+def _vary(response: web.StreamResponse, *names: str) -> None:
+    """One Vary header: upstream's names and ours, each once."""
+    theirs = [name.strip() for value in response.headers.popall("Vary", []) for name in value.split(",")]
+    response.headers["Vary"] = ", ".join({name.lower(): name for name in (*theirs, *names) if name}.values())
 
 
 def _set_headers(response: web.StreamResponse, headers: tuple[tuple[str, str], ...]) -> None:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+
+from matcher.domain.tracklist import parse_release
+from matcher.explain import as_table
+from matcher.matching import FLOOR, match_release
+from matcher.models import Candidate, Release, Track
+from matcher.providers.discogs_videos import parse
+from tests.conftest import samples
+from tests.matcher.bodies import release_body
+
+
+def test_each_track_gets_its_own_video() -> None:
+    body = release_body(1)
+    matches = match_release(parse_release(body), parse(body))
+    assert [(match.track.title, match.candidate.title) for match in matches] == [
+        ("Morning Signal", "The Tidal Club - Morning Signal"),
+        ("Harbour Lights", "The Tidal Club - Harbour Lights"),
+    ]
+    assert all(match.score.confidence > 90 for match in matches)
+
+
+def test_one_video_is_never_two_tracks() -> None:
+    track = {"position": "A", "type_": "track", "title": "Morning Signal", "duration": "6:02"}
+    body = release_body(1, videos=1, tracklist=[track, track | {"position": "B"}])
+    assert len(match_release(parse_release(body), parse(body))) == 1
+
+
+def test_what_is_hardly_likely_is_no_match() -> None:
+    body = release_body(1, videos=0)
+    noise = [Candidate("p", "youtube", f"https://x/{n}", "How to bake bread", 2000, attached=True) for n in range(3)]
+    assert match_release(parse_release(body), noise) == ()
+    assert FLOOR > 0
+
+
+def test_a_release_without_tracks_or_candidates_has_no_matches() -> None:
+    assert match_release(parse_release({"id": 1}), parse(release_body(1))) == ()
+    assert match_release(parse_release(release_body(1)), ()) == ()
+
+
+def test_two_hundred_tracks_and_five_hundred_candidates_come_to_an_end() -> None:
+    tracks = tuple(Track(n, None, str(n), f"Song Number {n}", (), 100 + n) for n in range(200))
+    candidates = [
+        Candidate("p", "youtube", f"https://x/{n}", f"Artist - Song Number {n}", 100 + n, attached=True)
+        for n in range(500)
+    ]
+    matches = match_release(Release(1, "Box", ("Artist",), (), (), None, tracks), candidates)
+    assert [match.candidate.url for match in matches] == [f"https://x/{n}" for n in range(200)]
+
+
+def test_the_table_tells_tracks_candidates_and_reasons() -> None:
+    body = release_body(1)
+    release, candidates = parse_release(body), parse(body)
+    table = as_table(release, match_release(release, candidates[:1]), candidates)
+    assert "A     Morning Signal  [6:02]" in table
+    assert "duration agrees: 0 s apart" in table
+    assert "no match" in table
+    assert "assigned to no track:" in table
+    assert all(len(line) <= 140 for line in table.splitlines())
+
+
+def test_the_table_survives_control_characters() -> None:
+    body = release_body(1)
+    release = parse_release(body | {"title": "x\x1b[31m"})
+    candidate = Candidate("p", "youtube", "https://x", "evil\x1b[2J\n", None)
+    assert "\x1b" not in as_table(release, (), [candidate])
+
+
+def test_real_releases_are_matched() -> None:
+    """Most releases with videos have a confident match for at least one track."""
+    persisted = with_videos = 0
+    for file in sorted(samples("DISCOGS_SAMPLES").glob("*/release/*.json")):
+        body = json.loads(file.read_text())
+        candidates = parse(body)
+        if "tracklist" in body and candidates:
+            with_videos += 1
+            matches = match_release(parse_release(body), candidates)
+            persisted += any(match.score.confidence >= 50 for match in matches)
+    assert persisted / with_videos > 0.75
