@@ -37,7 +37,7 @@ from proxy.adapters.postgres_binaries import find_binaries, wheel_folder
 from proxy.adapters.postgres_cluster import choose_programs
 from proxy.adapters.postgres_folder import PostgresFolder, make_socket_folder
 from proxy.adapters.postgres_identity import spare_user
-from proxy.adapters.postgres_server import options
+from proxy.adapters.postgres_server import Server, options
 
 REPOSITORY = Path(__file__).parents[3]
 SYSTEM_15 = Path("/usr/lib/postgresql/15/bin")
@@ -454,7 +454,7 @@ async def test_a_postmaster_that_was_killed_comes_back_with_its_data_and_the_sam
 
 @linux_only
 async def test_a_restart_waits_for_backends_that_outlived_their_postmaster(data_dir: Path) -> None:
-    async with supervised(data_dir) as (server, dsn, _):
+    async with supervised(data_dir) as (server, dsn, events):
         lingering = await asyncpg.connect(dsn)
         await remember(lingering, "committed")
         backend = await lingering.fetchval("SELECT pg_backend_pid()")
@@ -468,6 +468,7 @@ async def test_a_restart_waits_for_backends_that_outlived_their_postmaster(data_
         lingering.terminate()
         async with connected(dsn) as connection:
             assert await remembered(connection) == ["committed"]
+    assert "postgres restart failed" not in events.names
 
 
 @linux_only
@@ -493,6 +494,15 @@ async def test_a_stop_while_supervised_is_final(data_dir: Path) -> None:
         await server.stop()
         await asyncio.sleep(0.5)
         assert server_pids(data_dir) == []
+
+
+async def test_a_server_that_was_halted_is_not_brought_up_again(data_dir: Path) -> None:
+    folder = PostgresFolder(data_dir)
+    server = Server(folder, choose_programs(folder, None, allow_namespace=True))
+    await server.halt()
+    with pytest.raises(PostgresFailed, match="stopped"):
+        await server.bring_up()
+    assert not server.is_alive()
 
 
 @asynccontextmanager
