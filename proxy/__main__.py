@@ -12,6 +12,7 @@ from pathlib import Path
 from proxy import __version__
 from proxy.commands.bench import bench
 from proxy.commands.check import check
+from proxy.commands.demo import demo
 from proxy.commands.match import match
 from proxy.commands.serve import serve
 from proxy.settings import Settings, SettingsError, read_environment, variables
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
             return asyncio.run(match(settings, options.release_id))
         case "check":
             return asyncio.run(check(settings))
+        case "demo":
+            return asyncio.run(demo(settings))
         case "bench":
             return asyncio.run(bench(options.seconds))
         case _:

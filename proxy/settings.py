@@ -227,7 +227,7 @@ def default_data_dir() -> Path:
 def read_environment(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment over `.env` in `folder`. Raises SettingsError when `.env` names an unknown setting."""
     from_file = {name: value or "" for name, value in dotenv_values(folder / ".env", interpolate=False).items()}
-    known = _known_names()
+    known = known_names()
     problems = [
         f"{name} in {folder / '.env'} is not a setting{_suggestion(name, known)}"
         for name in from_file
@@ -273,7 +273,8 @@ def _secret_from(file: Path, name: str) -> str:
         raise ValueError(f"must be readable from {name}={str(file)!r}, but: {error}") from None
 
 
-def _known_names() -> set[str]:
+def known_names() -> set[str]:
+    """Every name of the environment that is a setting of ours."""
     return {name for each in variables() for name in (each.name, *([f"{each.name}_FILE"] if each.secret else []))}
 
 
@@ -282,7 +283,7 @@ NEAR_MISS = 0.9
 
 
 def _misspelt(environment: Mapping[str, str]) -> list[str]:
-    known = _known_names()
+    known = known_names()
     unset = {name for name in known if not environment.get(name)}
     return [
         f"{name} is not a setting{suggestion}"

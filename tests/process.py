@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from proxy.settings import variables
+from proxy.settings import known_names
 
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 30.0
@@ -40,7 +40,7 @@ class ProxyProcess:
 def command_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Ours alone: no setting of the surrounding shell or of .env leaks in."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    unset = {variable.name: "" for variable in variables()}
+    unset = dict.fromkeys(known_names(), "")
     return kept | unset | {"PYTHONPATH": str(ROOT), "LOG_FORMAT": "json"} | dict(environment)
 
 

@@ -7,15 +7,11 @@ noisy, ratios less so. The upstream is the simulated Discogs without latency, th
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import aiohttp
@@ -23,50 +19,45 @@ import orjson
 
 from matcher.domain.scoring import score
 from matcher.models import Candidate, Release, Track
-from proxy.commands.load import Measured, measure
-from proxy.settings import variables
+from proxy.commands.load import Measured, UnexpectedAnswer, measure
+from proxy.commands.processes import HOST, ServerEnded, free_port, server, until_up
 
-ROOT = Path(__file__).resolve().parents[2]
 STORE = "vinyl_den"
 LISTINGS = 300
 CONNECTIONS = 16
 START_TIMEOUT_S = 60.0
-HOST = "127.0.0.1"
 
 
 async def bench(seconds: float) -> int:
     """Prints a table; the exit code is 0 when everything could be measured."""
+    try:
+        await benchmarks(seconds)
+    except (ServerEnded, TimeoutError, UnexpectedAnswer) as error:
+        print(f"bench: {error or 'a server did not answer in time'}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def benchmarks(seconds: float) -> None:
     with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="discogs-proxy-bench-") as folder:
         discogs, proxy, bare = free_port(), free_port(), free_port()
-        stack.enter_context(
-            server(
-                "-m",
-                "tests.simulated_discogs",
-                "--port",
-                str(discogs),
-                "--stores",
-                f"{STORE}={LISTINGS}",
-                "--rate-limit",
-                "0",
-                "--latency-ms",
-                "0",
-            )
-        )
-        await until_up(discogs, "/")
+        process = stack.enter_context(server(*simulator(discogs)))
+        await until_up(process, f"http://{HOST}:{discogs}/", START_TIMEOUT_S)
         environment = {
             "PORT": str(proxy),
             "DISCOGS_API_URL": f"http://{HOST}:{discogs}",
             "DISCOGS_RATE_LIMIT": "0",
+            "MATCH_PROVIDERS": "discogs_videos",
             "DATA_DIR": folder,
             "LOG_LEVEL": "warning",
         }
-        stack.enter_context(server("-m", "proxy", environment=environment))
-        await until_up(proxy, "/healthz")
+        process = stack.enter_context(server("-m", "proxy", environment=environment))
+        await until_up(process, f"http://{HOST}:{proxy}/healthz", START_TIMEOUT_S)
         release_path, body = await persisted_release(proxy)
         body_file = Path(folder, "body.json")
         await asyncio.to_thread(body_file.write_bytes, body)
-        stack.enter_context(server("-m", "proxy.commands.bare_server", str(body_file), str(bare)))
-        await until_up(bare, "/")
+        process = stack.enter_context(server("-m", "proxy.commands.bare_server", str(body_file), str(bare)))
+        await until_up(process, f"http://{HOST}:{bare}/", START_TIMEOUT_S)
 
         print(f"{'measurement':<46}{'p50 ms':>9}{'p99 ms':>9}{'per s':>9}{'ratio':>9}")
         reference = await timed("bare aiohttp, the same bytes", bare, release_path, seconds)
@@ -79,7 +70,13 @@ async def bench(seconds: float) -> int:
         await timed("inventory page of 100, enriched (miss)", proxy, page, seconds, direct)
     print(f"{'score of one track and candidate':<46}{'':>18}{scores_per_second(seconds):>9.0f}")
     print("ratio: requests per second against the line above it that has none")
-    return 0
+
+
+def simulator(port: int) -> tuple[str, ...]:
+    return (
+        *("-m", "tests.simulated_discogs", "--port", str(port), "--stores", f"{STORE}={LISTINGS}"),
+        *("--rate-limit", "0", "--latency-ms", "0"),
+    )
 
 
 async def timed(name: str, port: int, path: str, seconds: float, reference: Measured | None = None) -> Measured:
@@ -113,47 +110,6 @@ def scores_per_second(seconds: float) -> float:
             score(track, candidate, release)
         scored += len(pairs)
     return scored / (time.perf_counter() - started)
-
-
-# --- processes ----------------------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-@contextmanager
-def server(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[None]:
-    """A Python process of ours, stopped at the end. No setting of the shell or of .env reaches it."""
-    unset = {each.name: "" for each in variables()}
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | unset | dict(environment or {}),
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-async def until_up(port: int, path: str) -> None:
-    async with asyncio.timeout(START_TIMEOUT_S), aiohttp.ClientSession() as session:
-        while True:
-            try:
-                async with session.get(f"http://{HOST}:{port}{path}") as response:
-                    await response.read()
-                    return
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.1)
 
 
 async def persisted_release(port: int) -> tuple[str, bytes]:

@@ -1,7 +1,8 @@
 """How many calls Discogs still allows: a sliding log of the last 60 seconds, with lanes.
 
 Discogs counts per source address in a moving window (documentation, Rate Limiting). A call is reserved before it is
-made and counts until 60 seconds after it ended: upstream may count it at any moment in between.
+made and counts until 60 seconds after it ended: upstream may count it at any moment in between. Background work is
+paced: its calls keep a distance that spreads its share over the window, so that a shopper never meets a spent minute.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class Budget:
     _running: set[Reservation] = field(default_factory=set)
     _ended: deque[Reservation] = field(default_factory=deque)
     _least_remaining: dict[bool, tuple[float, int]] = field(default_factory=dict)
+    _background_from: float = -WINDOW_S
+    """When the next call of background work may start."""
 
     @classmethod
     def starting(cls, limit: int | None) -> Budget:
@@ -60,8 +63,13 @@ class Budget:
     def reserve(self, lane: Lane, identified: bool, now: float) -> Reservation | float:
         """A reservation, or the seconds after which to ask again."""
         self._forget(now)
-        if self.limits[identified] and self._used(identified) >= self._allowed(lane, identified):
-            return self._wait(lane, identified, now)
+        if self.limits[identified]:
+            if self._used(identified) >= self._allowed(lane, identified):
+                return self._wait(lane, identified, now)
+            if lane is not Lane.SHOPPER:
+                if now < self._background_from:
+                    return self._background_from - now
+                self._background_from = now + WINDOW_S / self._allowed(lane, identified)
         reservation = Reservation()
         self._running.add(reservation)
         return reservation

@@ -44,10 +44,18 @@ def test_the_wait_it_names_is_long_enough() -> None:
 
 def test_a_third_is_kept_for_shoppers() -> None:
     budget = Budget.starting(60)
-    background = [reserved(budget, Lane.MATCHING, 0.0) for _ in range(60)]
+    background = [reserved(budget, Lane.MATCHING, second / 2) for second in range(120)]
     assert sum(each is not None for each in background) == 40
-    shoppers = [reserved(budget, Lane.SHOPPER, 0.0) for _ in range(60)]
+    shoppers = [reserved(budget, Lane.SHOPPER, 60.0) for _ in range(60)]
     assert sum(each is not None for each in shoppers) == 20
+
+
+def test_background_work_is_spread_over_the_minute() -> None:
+    budget = Budget.starting(60)
+    assert reserved(budget, Lane.MATCHING, 0.0)
+    assert budget.reserve(Lane.SWEEP, True, 0.5) == pytest.approx(1.0)
+    assert reserved(budget, Lane.SHOPPER, 0.5), "shoppers are not paced"
+    assert reserved(budget, Lane.SWEEP, 1.5)
 
 
 def test_without_a_limit_nobody_waits() -> None:
