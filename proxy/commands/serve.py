@@ -18,16 +18,22 @@ from proxy.app import PROVIDERS, make_app
 from proxy.background import Health
 from proxy.commands.database import serving_database
 from proxy.server import Runner
-from proxy.settings import Settings
+from proxy.settings import Settings, variables
 
 DRAIN_S = 15.0
 """How long running requests may take to end once we are asked to stop."""
 
-NOT_BUILT_YET = {
-    "redis_url": "REDIS_URL",
-    "review_tokens": "REVIEW_TOKENS",
-    "webhook_url": "WEBHOOK_URL",
-}
+NOT_BUILT_YET = (
+    "REDIS_URL",
+    "REVIEW_TOKENS",
+    "TRACKED_STORES_MAX",
+    "OWN_FRONT_END_VIEW",
+    "FOREIGN_INVENTORY",
+    "BUDGET_GROUP",
+    "WEBHOOK_URL",
+    "NEW_LISTING_CHECK_INTERVAL",
+    "WORKERS",
+)
 """Settings that are checked, but that nothing reads in this version: said at start, so that nobody relies on them."""
 
 log = structlog.get_logger()
@@ -111,10 +117,18 @@ def _tell(settings: Settings, addresses: list[object], tls: bool, token_file: ob
         log.info("admin token", file=str(token_file))
     if missing := [name for name in settings.match_providers if name not in PROVIDERS]:
         log.warning("match providers not built yet", providers=missing)
-    if unread := [name for attribute, name in NOT_BUILT_YET.items() if getattr(settings, attribute)]:
+    if unread := without_effect(settings):
         log.warning("settings without effect yet", settings=unread)
-    if settings.workers > 1:
-        log.warning("WORKERS has no effect yet: one process serves", workers=settings.workers)
+
+
+def without_effect(settings: Settings) -> list[str]:
+    """Those of NOT_BUILT_YET that were set to something else than their default."""
+    default = Settings.from_environment({})
+    return [
+        each.name
+        for each in variables()
+        if each.name in NOT_BUILT_YET and getattr(settings, each.attribute) != getattr(default, each.attribute)
+    ]
 
 
 def _credential(settings: Settings) -> str:
