@@ -104,16 +104,21 @@ class Matcher:
                 group.create_task(self._work_for_ever())
 
     async def drain(self, limit: int, seconds: float) -> DrainReport:
-        """Process up to `limit` jobs within `seconds`, `batch_size` at once."""
+        """Process up to `limit` jobs within `seconds`, `batch_size` at once. Raises DatabaseUnavailable."""
         report = DrainReport()
         until = time.monotonic() + seconds
         left = limit
+        away: DatabaseUnavailable | None = None
 
         async def work() -> None:
-            nonlocal left
-            while left > 0 and time.monotonic() < until:
+            nonlocal left, away
+            while left > 0 and away is None and time.monotonic() < until:
                 left -= 1
-                outcome = await self._process_next(min(JOB_DEADLINE_S, until - time.monotonic()))
+                try:
+                    outcome = await self._process_next(min(JOB_DEADLINE_S, until - time.monotonic()))
+                except DatabaseUnavailable as error:  # a group of them says no more than one
+                    away = error
+                    return
                 if outcome is None:
                     return
                 report.add(outcome)
@@ -121,6 +126,8 @@ class Matcher:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(limit, self.batch_size)):
                 group.create_task(work())
+        if away is not None:
+            raise away
         return report
 
     async def _work_for_ever(self) -> None:

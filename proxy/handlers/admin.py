@@ -27,8 +27,8 @@ async def process_queue(request: web.Request) -> web.Response:
         report = await matcher.drain(limit, DRAIN_S)
         async with matcher.database.connection() as connection:
             by_status = await counts(connection)
-    except* DatabaseUnavailable as group:
-        raise Degraded("The database is away.", 5) from group
+    except DatabaseUnavailable as error:
+        raise Degraded("The database is away.", 5) from error
     return json_response(
         {
             "processed": report.processed,
