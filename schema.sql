@@ -178,3 +178,19 @@ ALTER TABLE store_sync_log
   ADD COLUMN IF NOT EXISTS audio_matches_created integer DEFAULT 0;
 
 CREATE INDEX IF NOT EXISTS store_sync_log_store_idx ON store_sync_log (store_username, last_sync DESC);
+
+-- The budget of calls to Discogs -------------------------------------------------------------------------------------
+-- The calls of the last minute of all processes behind one address; each process writes its own rows anew.
+
+CREATE TABLE IF NOT EXISTS budget_calls (
+  call_id uuid PRIMARY KEY,
+  budget_group text NOT NULL,
+  process uuid NOT NULL,
+  lane text NOT NULL,
+  started_at timestamptz NOT NULL,
+  ended_at timestamptz
+);
+
+COMMENT ON COLUMN budget_calls.ended_at IS 'NULL: under way, or its process died; it then counts for two minutes';
+
+CREATE INDEX IF NOT EXISTS budget_calls_group_idx ON budget_calls (budget_group, started_at);

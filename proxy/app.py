@@ -16,6 +16,8 @@ from matcher.migration import migrate
 from matcher.pool import Matcher, Outcome, Provider
 from matcher.providers.discogs_videos import DiscogsVideos
 from proxy import keys
+from proxy.adapters.budget_log import BudgetLog
+from proxy.adapters.lanes import Lanes
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.upstream import Call, Upstream
 from proxy.background import Health, running
@@ -30,6 +32,9 @@ from proxy.services.release import ReleaseService
 from proxy.services.stores import StoreService
 from proxy.services.sync import SyncService
 from proxy.settings import Settings
+
+DEFAULT_BUDGET_GROUP = "default"
+"""Of processes on one database that say nothing of their address."""
 
 MIGRATION_POLL_S = 30.0
 """How often it is looked whether the last release of the old system's matches has been stored."""
@@ -85,6 +90,11 @@ async def upstream(app: web.Application) -> AsyncIterator[None]:
         metrics.upstream_calls.labels(call.lane.value, outcome).inc()
         metrics.upstream_seconds.labels(call.lane.value).observe(seconds)
 
+    lanes = Lanes(
+        Budget.starting(settings.discogs_rate_limit),
+        BudgetLog(app[keys.DATABASE], settings.budget_group or DEFAULT_BUDGET_GROUP),
+        on_waited=lambda lane, seconds: metrics.lane_wait_seconds.labels(lane.value).observe(seconds),
+    )
     connector = aiohttp.TCPConnector(limit=100)
     async with aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
@@ -93,12 +103,13 @@ async def upstream(app: web.Application) -> AsyncIterator[None]:
             session=session,
             origin=settings.discogs_api_url,
             user_agent=settings.discogs_user_agent,
-            budget=Budget.starting(settings.discogs_rate_limit),
+            lanes=lanes,
             deadline_s=settings.upstream_deadline_ms / 1000,
             operator=operator_credential(settings),
             on_call=on_call,
         )
         yield
+    await lanes.stop()
 
 
 def operator_credential(settings: Settings) -> OperatorCredential | None:

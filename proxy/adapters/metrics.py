@@ -22,6 +22,7 @@ class Metrics:
     upstream_calls: Counter = field(init=False)
     upstream_seconds: Histogram = field(init=False)
     upstream_remaining: Gauge = field(init=False)
+    lane_wait_seconds: Histogram = field(init=False)
     jobs: Counter = field(init=False)
     job_seconds: Histogram = field(init=False)
     match_confidence: Histogram = field(init=False)
@@ -55,6 +56,13 @@ class Metrics:
         )
         self.upstream_remaining = Gauge(
             "discogs_proxy_upstream_budget_remaining", "Calls left in this minute.", registry=registry
+        )
+        self.lane_wait_seconds = Histogram(
+            "discogs_proxy_lane_wait_seconds",
+            "Time that a call waited for budget, in vain included.",
+            ("lane",),
+            buckets=SECONDS,
+            registry=registry,
         )
         self.jobs = Counter("discogs_proxy_match_jobs", "Match jobs ended.", ("result",), registry=registry)
         self.job_seconds = Histogram(

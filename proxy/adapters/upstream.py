@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from proxy.domain.budget import Budget, Lane, Reservation
+from proxy.adapters.lanes import Lanes
+from proxy.adapters.single_flight import SingleFlight
+from proxy.domain.breaker import Breaker
+from proxy.domain.budget import Lane, Reservation
 from proxy.domain.visibility import OperatorCredential, Using
 from proxy.domain.wire import BrokenBody, TooLong, Unpacker, decode_json, is_html
-from proxy.errors import BudgetExhausted, UpstreamBroken, UpstreamTimeout
+from proxy.errors import UpstreamBroken, UpstreamTimeout
+
+OUTAGE_AFTER_FAILURES = 5
+OUTAGE_FIRST_S = 2.0
+OUTAGE_LONGEST_S = 30.0
+"""After so many failures in a row Discogs is left alone for a while, then asked once."""
+
+OUTAGE_STATUSES = frozenset({502, 503, 504, *range(520, 528)})
+"""Of gateways and of Cloudflare. A 500 is not among them: some requests bring one about."""
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """Of a body that must be read whole, unpacked. The longest real ones are below 1 MB."""
@@ -49,6 +60,13 @@ class Call:
     def identified(self) -> bool:
         return self.using is not Using.NOBODY
 
+    @property
+    def flight(self) -> Hashable | None:
+        """Calls of one flight may share one answer; None for a call that must be made for itself."""
+        if self.method != "GET" or self.body is not None:
+            return None
+        return self.lane, self.target, self.using, self.authorization, self.headers, self.accept_gzip
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -74,60 +92,109 @@ class Upstream:
     session: aiohttp.ClientSession
     origin: str
     user_agent: str
-    budget: Budget
+    lanes: Lanes
     deadline_s: float
     operator: OperatorCredential | None = None
     on_call: OnCall = lambda *_: None
     clock: Callable[[], float] = time.monotonic
+    flights: SingleFlight[Answer] = field(default_factory=SingleFlight)
+    outage: Breaker = field(default_factory=lambda: Breaker(OUTAGE_AFTER_FAILURES, OUTAGE_FIRST_S, OUTAGE_LONGEST_S))
 
     @property
     def remaining(self) -> int:
-        return self.budget.remaining(self.operator is not None, self.clock())
+        return self.lanes.budget.remaining(self.operator is not None, self.clock())
 
     @property
     def limit(self) -> int:
-        return self.budget.limits[self.operator is not None]
+        return self.lanes.budget.limits[self.operator is not None]
+
+    def troubles(self) -> dict[str, str]:
+        """What is degraded now, by name."""
+        found = {}
+        if self.outage.is_open:
+            found["discogs"] = "failing: left alone for a while, then asked once"
+        if self.lanes.budget.cool_down.is_open:
+            found["budget"] = "Discogs refused a call (429): nobody asks until the cool-down is over"
+        return found
 
     async def fetch(self, call: Call, trace: Trace) -> Answer:
-        """The whole answer, whatever its status. Raises BudgetExhausted, UpstreamBroken or UpstreamTimeout."""
-        async with self.open(call, trace) as response:
+        """The whole answer, whatever its status. Raises BudgetExhausted, UpstreamBroken or UpstreamTimeout.
+
+        Equal requests of equal visibility that are under way at the same time are one call, whatever comes of it.
+        """
+        if call.flight is None:
+            return await self._fetch(call, trace)
+        return await self.flights.join(call.flight, lambda: self._fetch(call, trace))
+
+    async def _fetch(self, call: Call, trace: Trace) -> Answer:
+        """A call that Discogs refuses is made once more after the cool-down, if its time allows."""
+        until = self._until(call)
+        answer = await self._fetch_once(call, trace, until)
+        if answer.status == 429 and self.lanes.budget.cool_down.is_open:
+            return await self._fetch_once(call, trace, until)
+        return answer
+
+    async def _fetch_once(self, call: Call, trace: Trace, until: float) -> Answer:
+        async with self.open(call, trace, until) as response:
             return await read_whole(response, self.deadline_s)
 
+    def _until(self, call: Call) -> float:
+        return self.clock() + (call.patience_s or self.deadline_s)
+
     @asynccontextmanager
-    async def open(self, call: Call, trace: Trace) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer as soon as its head is there; budget and head must come within the deadline.
+    async def open(self, call: Call, trace: Trace, until: float | None = None) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer as soon as its head is there; budget and head must come within the deadline, or by `until`.
 
         A call that waits patiently for budget has the whole deadline for its head. What is done with the body is the
         caller's, and so are its errors.
         """
-        until = self.clock() + (call.patience_s or self.deadline_s)
-        reservation = await self._reserve(call, until)
-        started = self.clock()
-        head_within_s = self.deadline_s if call.patience_s else until - started
-        ended: int | str = "broken"
+        until = self._until(call) if until is None else until
+        self._refuse_during_outage()
+        reservation = await self.lanes.reserve(call.lane, identified=call.identified, until=until)
         try:
+            self._refuse_during_outage()  # it may have begun, or its one probe, while we waited
+        except UpstreamBroken:
+            self.lanes.give_back(reservation)
+            raise
+        with self._recorded(call, trace, reservation) as record:
+            started = self.clock()
             with translated_errors():
-                response = await self._request(call, head_within_s)
-            ended = response.status
-            self._learn(call, response.headers)
+                response = await self._request(call, self.deadline_s if call.patience_s else until - started)
+            record.status = response.status
+            self._learn(call, reservation, response)
             async with response:
                 yield response
-        except UpstreamTimeout:
-            ended = "timeout"
+
+    def _refuse_during_outage(self) -> None:
+        """Raises UpstreamBroken while Discogs is known to fail."""
+        if (wait_s := self.outage.wait_s(self.clock())) is not None:
+            raise UpstreamBroken("Discogs is failing; it will be asked again soon.", max(1.0, wait_s))
+
+    @contextmanager
+    def _recorded(self, call: Call, trace: Trace, reservation: Reservation) -> Iterator[_Record]:
+        """However the call ends: the reservation is released, the outage breaker, metrics and trace are told."""
+        started, probe, record = self.clock(), self.outage.begin(), _Record()
+        try:
+            yield record
+        except (UpstreamBroken, UpstreamTimeout) as error:
+            record.error = error
             raise
         finally:
-            self.budget.release(reservation, self.clock())
+            self.lanes.release(reservation)
+            self._tell_breaker(call, record, probe=probe)
             seconds = self.clock() - started
             trace.upstream_calls += 1
             trace.upstream_ms += seconds * 1000
-            self.on_call(call, ended, seconds)
+            self.on_call(call, record.ended, seconds)
 
-    async def _reserve(self, call: Call, until: float) -> Reservation:
-        while isinstance(wait := self.budget.reserve(call.lane, call.identified, self.clock()), float):
-            if self.clock() + wait >= until:
-                raise BudgetExhausted("You are making requests too quickly.", retry_after_s=wait)
-            await asyncio.sleep(wait)
-        return wait
+    def _tell_breaker(self, call: Call, record: _Record, *, probe: bool) -> None:
+        """What a client can bring about by itself (a slow upload, a query that Discogs fails on) is no outage."""
+        if call.body is None and (record.error is not None or record.status in OUTAGE_STATUSES):
+            self.outage.failed(self.clock(), probe=probe)
+        elif record.status is None:
+            self.outage.abandoned(probe=probe)
+        else:
+            self.outage.succeeded()
 
     async def _request(self, call: Call, head_within_s: float) -> aiohttp.ClientResponse:
         headers = CIMultiDict(call.headers)
@@ -156,9 +223,26 @@ class Upstream:
             case _:
                 return ()
 
-    def _learn(self, call: Call, headers: Mapping[str, str]) -> None:
+    def _learn(self, call: Call, reservation: Reservation, response: aiohttp.ClientResponse) -> None:
+        budget, headers, now = self.lanes.budget, response.headers, self.clock()
         limit, remaining = _number(headers, "X-Discogs-Ratelimit"), _number(headers, "X-Discogs-Ratelimit-Remaining")
-        self.budget.learn(call.identified, limit, remaining, self.clock())
+        budget.learn(call.identified, limit, remaining, now)
+        budget.answered(reservation, response.status, now)
+
+
+@dataclass(slots=True)
+class _Record:
+    """How a call went so far."""
+
+    status: int | None = None
+    error: UpstreamBroken | UpstreamTimeout | None = None
+
+    @property
+    def ended(self) -> int | str:
+        """The status, or what went wrong before there was one."""
+        if self.status is not None:
+            return self.status
+        return "timeout" if isinstance(self.error, UpstreamTimeout) else "broken"
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:

@@ -14,6 +14,7 @@ import orjson
 from matcher.store import counts
 from proxy.adapters.database import DatabaseUnusable
 from proxy.adapters.embedded_postgres import EmbeddedPostgresError
+from proxy.adapters.lanes import Lanes
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.app import PROVIDERS, operator_credential
 from proxy.commands.database import command_database
@@ -62,7 +63,7 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
             session,
             settings.discogs_api_url,
             settings.discogs_user_agent,
-            Budget.starting(settings.discogs_rate_limit),
+            Lanes(Budget.starting(settings.discogs_rate_limit)),
             settings.upstream_deadline_ms / 1000,
             operator_credential(settings),
         )

@@ -12,6 +12,7 @@ from matcher.errors import MatcherError
 from matcher.explain import as_table
 from matcher.matching import match_release
 from matcher.pool import parse_body
+from proxy.adapters.lanes import Lanes
 from proxy.adapters.upstream import Call, Trace, Upstream
 from proxy.app import operator_credential, providers
 from proxy.domain.budget import Budget, Lane
@@ -50,7 +51,7 @@ async def _fetch(settings: Settings, release_id: int) -> bytes:
             session,
             settings.discogs_api_url,
             settings.discogs_user_agent,
-            Budget.starting(settings.discogs_rate_limit),
+            Lanes(Budget.starting(settings.discogs_rate_limit)),
             settings.upstream_deadline_ms / 1000,
             operator,
         )

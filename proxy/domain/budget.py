@@ -1,15 +1,23 @@
 """How many calls Discogs still allows: a sliding log of the last 60 seconds, with lanes.
 
 Discogs counts per source address in a moving window (documentation, Rate Limiting). A call is reserved before it is
-made and counts until 60 seconds after it ended: upstream may count it at any moment in between. Background work is
-paced: its calls keep a distance that spreads its share over the window, so that a shopper never meets a spent minute.
+made and counts until 60 seconds after it ended: upstream may count it at any moment in between.
+
+A third of the limit is kept free for shoppers. Of the rest, each lane with a guaranteed share gets a fifth while it has
+work, even from shoppers. Background work is paced: its calls keep a distance that spreads it over the window.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from proxy.domain.breaker import Breaker
 
 WINDOW_S = 60.0
 
@@ -17,23 +25,57 @@ LIMIT_IDENTIFIED = 60
 LIMIT_ANONYMOUS = 25
 """Calls per minute, until X-Discogs-Ratelimit says otherwise."""
 
-SHOPPER_SHARE = 1 / 3
-"""Of the limit, kept free of background work."""
+SHOPPERS_PART = 3
+"""One third of the limit is kept free of background work."""
+
+GUARANTEED_PART = 5
+"""One fifth of the rest is guaranteed to each lane of GUARANTEED."""
+
+COOL_DOWN_FIRST_S = 5.0
+COOL_DOWN_LONGEST_S = 60.0
+"""After a 429 nothing is asked for so long, then one call. Discogs sends no Retry-After and does not ban."""
+
+RUNNING_LOOK_AGAIN_S = 1.0
+"""How soon to ask again where only running calls stand in the way; their end is told as well."""
 
 
 class Lane(StrEnum):
     """Who makes the call, most urgent first."""
 
     SHOPPER = "shopper"
+    CHECK = "check"
     SWEEP = "sweep"
     MATCHING = "matching"
+    REFRESH = "refresh"
+    """Renewing ahead of need."""
+
+
+URGENCY = {lane: place for place, lane in enumerate(Lane)}
+GUARANTEED = (Lane.CHECK, Lane.SWEEP, Lane.MATCHING)
+
+
+class Queue(NamedTuple):
+    """Calls that wait for the same thing. `identified`: they bear a credential, for which Discogs allows more."""
+
+    lane: Lane
+    identified: bool
 
 
 @dataclass(eq=False, slots=True)
 class Reservation:
-    """One call: it counts while it runs and until 60 seconds after `ended_at` (seconds of the budget's clock)."""
+    """One call: it counts while it runs and until 60 seconds after `ended_at`. Times are of the budget's clock."""
 
+    lane: Lane
+    started_at: float
     ended_at: float | None = None
+    probe: bool = False
+    """The first call after a refusal: its answer decides whether others may follow."""
+    counted: bool = True
+    """False where there is no limit."""
+    call_id: UUID = field(default_factory=uuid4)
+
+    def counts_at(self, now: float) -> bool:
+        return self.ended_at is None or now - self.ended_at < WINDOW_S
 
 
 @dataclass(slots=True)
@@ -47,11 +89,17 @@ class Budget:
     limits: dict[bool, int]
     fixed: bool = False
     """The limits were set by the operator: headers do not change them."""
-    _running: set[Reservation] = field(default_factory=set)
-    _ended: deque[Reservation] = field(default_factory=deque)
+    sharers: int = 1
+    """Processes that the limit must be divided among, while they cannot see each other's calls."""
+    cool_down: Breaker = field(
+        default_factory=lambda: Breaker(threshold=1, first_s=COOL_DOWN_FIRST_S, longest_s=COOL_DOWN_LONGEST_S)
+    )
+    _own: list[Reservation] = field(default_factory=list)
+    _others: list[Reservation] = field(default_factory=list)
     _least_remaining: dict[bool, tuple[float, int]] = field(default_factory=dict)
     _background_from: float = -WINDOW_S
     """When the next call of background work may start."""
+    _promised: list[float] = field(default_factory=list)
 
     @classmethod
     def starting(cls, limit: int | None) -> Budget:
@@ -60,24 +108,49 @@ class Budget:
             return cls({True: LIMIT_IDENTIFIED, False: LIMIT_ANONYMOUS})
         return cls({True: limit, False: limit}, fixed=True)
 
-    def reserve(self, lane: Lane, identified: bool, now: float) -> Reservation | float:
-        """A reservation, or the seconds after which to ask again."""
+    # --- reserving ---
+
+    def admit(self, waiting: AbstractSet[Queue], now: float) -> Queue | float:
+        """The queue whose first call may go now, or the seconds after which to ask again."""
         self._forget(now)
-        if self.limits[identified]:
-            if self._used(identified) >= self._allowed(lane, identified):
-                return self._wait(lane, identified, now)
-            if lane is not Lane.SHOPPER:
-                if now < self._background_from:
-                    return self._background_from - now
-                self._background_from = now + WINDOW_S / self._allowed(lane, identified)
-        reservation = Reservation()
-        self._running.add(reservation)
+        if (cooling_s := self.cool_down.wait_s(now)) is not None:
+            return cooling_s or RUNNING_LOOK_AGAIN_S
+        soonest = WINDOW_S
+        for queue in sorted(waiting, key=self._turn):
+            wait_s = self._wait_s(queue, waiting, now)
+            if wait_s <= 0:
+                return queue
+            soonest = min(soonest, wait_s)
+        return soonest
+
+    def take(self, queue: Queue, now: float) -> Reservation:
+        """Count a call of a queue that `admit` named."""
+        limit = self.limits[queue.identified]
+        if queue.lane is not Lane.SHOPPER and limit:
+            self._background_from = now + WINDOW_S / (limit - shoppers_part(limit))
+        reservation = Reservation(queue.lane, now, probe=self.cool_down.begin(), counted=bool(limit))
+        if limit:
+            self._own.append(reservation)
         return reservation
 
     def release(self, reservation: Reservation, now: float) -> None:
-        self._running.discard(reservation)
+        """The call has ended, whatever came of it."""
         reservation.ended_at = now
-        self._ended.append(reservation)
+        self.cool_down.abandoned(probe=reservation.probe)
+
+    def give_back(self, reservation: Reservation) -> None:
+        """The call was never made."""
+        self._own = [each for each in self._own if each is not reservation]
+        self.cool_down.abandoned(probe=reservation.probe)
+
+    def see_others(self, calls: Iterable[Reservation]) -> None:
+        """The calls of all other processes behind our address, in place of those known before."""
+        self._others = list(calls)
+
+    def own_calls(self) -> Sequence[Reservation]:
+        return tuple(self._own)
+
+    # --- learning ---
 
     def learn(self, identified: bool, limit: int | None, remaining: int | None, now: float) -> None:
         """From the headers of an answer: the limit moves either way, what remains only ever falls.
@@ -94,32 +167,102 @@ class Budget:
             if remaining <= least or seen_at <= since:
                 self._least_remaining[identified] = (now, remaining)
 
+    def answered(self, reservation: Reservation, status: int, now: float) -> None:
+        """429 starts or prolongs the cool-down, any other status of the probe ends it.
+
+        Without a limit it does not: an upstream that is not Discogs may refuse one client and serve the next.
+        """
+        if status == 429 and reservation.counted:
+            self.cool_down.failed(now, probe=reservation.probe)
+        elif reservation.probe:
+            self.cool_down.succeeded()
+        reservation.probe = False
+
+    # --- telling ---
+
     def remaining(self, identified: bool, now: float) -> int:
         """Calls left for shoppers in this window."""
         self._forget(now)
-        return max(0, self.limits[identified] - self._used(identified))
+        return max(0, self._free(identified))
+
+    def promise(self, identified: bool, now: float) -> float:
+        """Seconds after which a refused shopper may come again: each is told another free place."""
+        self._forget(now)
+        self._promised = [at for at in self._promised if at > now]
+        frees_at = sorted((call.ended_at or now) + WINDOW_S for call in (*self._own, *self._others))
+        places = frees_at[: max(1, self.limits[identified] - self._kept_from_shoppers(identified))] or [now + WINDOW_S]
+        turn, place = divmod(len(self._promised), len(places))
+        at = max(places[place] + turn * WINDOW_S, now + (self.cool_down.wait_s(now) or 0))
+        self._promised.append(at)
+        return at - now
+
+    # --- rules ---
+
+    def _turn(self, queue: Queue) -> tuple[bool, bool, int, int]:
+        """Shoppers first; then who has not had its guaranteed share yet, who had least of it first; then by urgency."""
+        used = self._used_by(queue.lane)
+        short = used < self._guaranteed(queue.lane, self.limits[queue.identified])
+        return queue.lane is not Lane.SHOPPER, not short, used if short else 0, URGENCY[queue.lane]
+
+    def _wait_s(self, queue: Queue, waiting: AbstractSet[Queue], now: float) -> float:
+        limit = self.limits[queue.identified]
+        if not limit:
+            return 0.0
+        free = self._free(queue.identified) - self._kept_from(queue.lane, waiting, limit)
+        if free <= 0:
+            return self._until_free(1 - free, now)
+        return 0.0 if queue.lane is Lane.SHOPPER else self._background_from - now
+
+    def _free(self, identified: bool) -> int:
+        """Calls that may still be made; our own keep to our part while the others cannot be seen."""
+        free = self.limits[identified] - self._used(identified)
+        if self.sharers == 1:
+            return free
+        return min(free, max(1, self.limits[identified] // self.sharers) - len(self._own))
+
+    def _kept_from(self, lane: Lane, waiting: AbstractSet[Queue], limit: int) -> int:
+        """Calls that a lane must leave to the shares of others."""
+        busy = {queue.lane for queue in waiting} | {Lane.SHOPPER}
+        return sum(
+            max(0, self._guaranteed(other, limit) - self._used_by(other))
+            for other in (Lane.SHOPPER, *GUARANTEED)
+            if other is not lane and other in busy
+        )
+
+    def _kept_from_shoppers(self, identified: bool) -> int:
+        limit = self.limits[identified]
+        return sum(self._guaranteed(lane, limit) for lane in GUARANTEED if self._used_by(lane))
+
+    def _guaranteed(self, lane: Lane, limit: int) -> int:
+        if lane is Lane.SHOPPER:
+            return shoppers_part(limit)
+        return (limit - shoppers_part(limit)) // GUARANTEED_PART if lane in GUARANTEED else 0
 
     def _used(self, identified: bool) -> int:
-        """Calls of ours in the window, or as many as upstream says, where that is more."""
-        ours = len(self._running) + len(self._ended)
+        """Calls in the window, or as many as upstream says, where that is more."""
+        counted = len(self._own) + len(self._others)
         if identified not in self._least_remaining:
-            return ours
+            return counted
         seen_at, remaining = self._least_remaining[identified]
-        since = len(self._running) + sum((each.ended_at or 0) > seen_at for each in self._ended)
-        return max(ours, self.limits[identified] - remaining + since)
+        since = sum(call.ended_at is None or call.ended_at > seen_at for call in (*self._own, *self._others))
+        return max(counted, self.limits[identified] - remaining + since)
 
-    def _allowed(self, lane: Lane, identified: bool) -> int:
-        limit = self.limits[identified]
-        return limit if lane is Lane.SHOPPER else max(1, int(limit * (1 - SHOPPER_SHARE)))
+    def _used_by(self, lane: Lane) -> int:
+        return sum(call.lane is lane for call in (*self._own, *self._others))
+
+    def _until_free(self, places: int, now: float) -> float:
+        """Until so many of the calls that count have aged out; soon again where they still run."""
+        ended = sorted(call.ended_at for call in (*self._own, *self._others) if call.ended_at is not None)
+        if places > len(ended):
+            return RUNNING_LOOK_AGAIN_S
+        return max(0.01, WINDOW_S - (now - ended[places - 1]))
 
     def _forget(self, now: float) -> None:
-        while self._ended and now - (self._ended[0].ended_at or 0) >= WINDOW_S:
-            self._ended.popleft()
+        self._own = [call for call in self._own if call.counts_at(now)]
+        self._others = [call for call in self._others if call.counts_at(now)]
         self._least_remaining = {kind: seen for kind, seen in self._least_remaining.items() if now - seen[0] < WINDOW_S}
 
-    def _wait(self, lane: Lane, identified: bool, now: float) -> float:
-        """Until the oldest calls that stand in the way have aged out; a second where they still run."""
-        surplus = self._used(identified) - self._allowed(lane, identified)
-        if 0 <= surplus < len(self._ended):
-            return max(0.01, WINDOW_S - (now - (self._ended[surplus].ended_at or 0)))
-        return 1.0
+
+def shoppers_part(limit: int) -> int:
+    """Of `limit` calls a minute, how many are kept for shoppers; background work always has one at least."""
+    return max(0, min(math.ceil(limit / SHOPPERS_PART), limit - 1))

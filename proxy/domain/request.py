@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from proxy.domain.policy import Decision
-from proxy.domain.resources import Resource
+from proxy.domain.resources import Kind, Resource
 from proxy.domain.visibility import Ask, Caller, Using, with_for_sale, without_credentials
 from proxy.domain.wire import Headers, headers_for_upstream
 from proxy.errors import BadRequest
@@ -43,8 +43,27 @@ class ShopRequest:
     def accepts_gzip(self) -> bool:
         return any("gzip" in value.lower() for name, value in self.headers if name.lower() == "accept-encoding")
 
+    @property
+    def wants_json(self) -> bool:
+        """A read of a known resource that answers JSON: nothing of the client's headers matters but its media type."""
+        return self.method == "GET" and self.resource.kind not in (Kind.UNKNOWN, Kind.TEXT)
+
+    @property
+    def media_types(self) -> tuple[tuple[str, str], ...]:
+        """The Accept of a client that asks for another rendering than the default.
+
+        Discogs answers its default to any Accept but two of its own (documentation, Versioning and Media Types).
+        """
+        asked = ", ".join(value for name, value in self.headers if name.lower() == "accept")
+        return (("Accept", asked),) if "html+json" in asked.lower() or "plaintext+json" in asked.lower() else ()
+
     def upstream_headers(self) -> tuple[tuple[str, str], ...]:
-        """With the length of a body that has one: upstream may not take chunks."""
+        """With the length of a body that has one: upstream may not take chunks.
+
+        What is asked for everybody's sake says nothing of the one who asks, so that equal requests are equal.
+        """
+        if self.wants_json and self.ask.shared:
+            return self.media_types
         length = [(name, value) for name, value in self.headers if name.lower() == "content-length" and self.body]
         return (*headers_for_upstream(self.headers), *length)
 

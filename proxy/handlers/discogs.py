@@ -11,6 +11,7 @@ from proxy.domain.merge import Audience
 from proxy.domain.origins import public_origin
 from proxy.domain.request import Served, ShopRequest, split_target
 from proxy.domain.resources import Kind, resource_of
+from proxy.domain.validators import entity_tag, headers_of_304, is_known
 from proxy.domain.visibility import SAFE_METHODS, Refuse, Tier, caller_of, plan
 from proxy.errors import BadRequest, ProxyError, Unauthorized
 from proxy.handlers.middleware import set_cors
@@ -107,7 +108,17 @@ def write(request: web.Request, shop_request: ShopRequest, answer: Served) -> we
     _set_headers(response, answer.headers)
     response.headers["Cache-Control"] = cache_control(shop_request)
     _vary(response, "Accept-Encoding", "Authorization")
-    if len(answer.body) >= COMPRESS_FROM_BYTES:
+    return revalidated(request, response) if answer.status == 200 else response
+
+
+def revalidated(request: web.Request, response: web.Response) -> web.Response:
+    """With an ETag; 304 for a client that has these very bytes (RFC 9110 section 13.1.2), else packed if that pays."""
+    body = response.body if isinstance(response.body, bytes) else b""
+    tag = entity_tag(body)
+    response.headers["ETag"] = tag
+    if request.method in SAFE_METHODS and is_known(tag, request.headers.getall("If-None-Match", [])):
+        return web.Response(status=304, headers=headers_of_304(response.headers))
+    if len(body) >= COMPRESS_FROM_BYTES:
         response.enable_compression()
     return response
 

@@ -18,7 +18,7 @@ async def healthz(_: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """200 while shoppers can be served, with what is degraded and why: reads go on without the database."""
-    degraded = dict(request.app[keys.HEALTH].degraded)
+    degraded = dict(request.app[keys.HEALTH].degraded) | request.app[keys.UPSTREAM].troubles()
     try:
         async with request.app[keys.DATABASE].connection() as connection:
             await connection.execute("SELECT 1")

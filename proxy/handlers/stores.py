@@ -7,7 +7,7 @@ from aiohttp import web
 from proxy import keys
 from proxy.domain.paging import requested_page
 from proxy.errors import NotFound
-from proxy.handlers.discogs import COMPRESS_FROM_BYTES, audience_of, origin_of
+from proxy.handlers.discogs import audience_of, origin_of, revalidated
 from proxy.setting_values import USERNAME
 
 SOURCE_LINK = '<https://www.discogs.com/>; rel="via"; title="Data provided by Discogs."'
@@ -26,9 +26,7 @@ async def inventory(request: web.Request) -> web.Response:
     request[keys.DECISION] = answer.decision
     response = web.Response(body=answer.body, content_type="application/json", headers={"Link": SOURCE_LINK})
     response.headers["Cache-Control"] = "public, no-cache" if answer.complete else "no-store"
-    if len(answer.body) >= COMPRESS_FROM_BYTES:
-        response.enable_compression()
-    return response
+    return revalidated(request, response)
 
 
 def username_of(request: web.Request) -> str:

@@ -52,6 +52,10 @@ class PassthroughService:
             request.body,
             accept_gzip=request.accepts_gzip,
         )
+        if request.wants_json:
+            answer = await self.upstream.fetch(call, trace)
+            yield self._whole(request, answer, Decision(Source.BYPASS, upstream_status=answer.status))
+            return
         async with self.upstream.open(call, trace) as response:
             decision = Decision(Source.BYPASS, upstream_status=response.status)
             if _must_be_whole(request, response):
@@ -64,7 +68,7 @@ class PassthroughService:
         if answer.status >= 400:
             return error_served(request, answer, self.upstream.origin)
         body = answer.body
-        if not is_jsonp(answer.content_type):
+        if answer.status not in BODILESS and not is_jsonp(answer.content_type):
             content = checked_json(answer)
             if request.ask.strip and isinstance(content, dict):
                 body = encode_json(public_database(content))
@@ -85,16 +89,17 @@ def _must_be_whole(request: ShopRequest, response: aiohttp.ClientResponse) -> bo
     if request.method == "HEAD" or response.status in BODILESS:
         return False
     content_type = response.headers.get("Content-Type", "")
-    if is_json(content_type) or is_jsonp(content_type) or response.status == 429:
-        return True
-    return _promises_json(request, content_type)
+    return (
+        is_json(content_type)
+        or is_jsonp(content_type)
+        or response.status == 429
+        or _is_page_for_json(request, content_type)
+    )
 
 
-def _promises_json(request: ShopRequest, content_type: str) -> bool:
-    """So that HTML or nothing in its place is told as an error; a path that we do not know promises nothing."""
-    if request.resource.kind in (Kind.UNKNOWN, Kind.TEXT):
-        return False
-    return is_html(content_type) or request.method == "GET"
+def _is_page_for_json(request: ShopRequest, content_type: str) -> bool:
+    """HTML in place of JSON is told as an error; a path that we do not know promises nothing."""
+    return is_html(content_type) and request.resource.kind not in (Kind.UNKNOWN, Kind.TEXT)
 
 
 async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -34,6 +34,9 @@ RECENT_BODIES = 256
 MATCH_PATIENCE_S = 40.0
 """How long a match job waits for budget before it is parked."""
 
+REFRESH_PATIENCE_S = 600.0
+"""How long a refresh behind a stale answer waits for budget: the copy may be shown for hours."""
+
 ASK_AGAIN_S = 60.0
 
 log = structlog.get_logger()
@@ -86,7 +89,7 @@ class ReleaseService:
 
     async def _copy(self, request: ShopRequest, release_id: int) -> _Copy | None:
         """The stored copy and what is known of its audio; None where there is none, or none that fits the request."""
-        if without_credentials(request.raw_query) or not _default_media_type(request):
+        if without_credentials(request.raw_query) or request.media_types:
             return None
         try:
             async with self.database.connection() as connection:
@@ -120,7 +123,8 @@ class ReleaseService:
 
     async def _refresh(self, release_id: int, request_id: str) -> None:
         try:
-            answer = await self.upstream.fetch(self._public_call(release_id, Lane.SHOPPER), Trace(request_id))
+            call = self._public_call(release_id, Lane.REFRESH, REFRESH_PATIENCE_S)
+            answer = await self.upstream.fetch(call, Trace(request_id))
             fetched = self._fetched(answer)
             async with self.database.transaction() as connection:
                 await self._record(connection, release_id, _parsed(fetched.body), fetched)
@@ -179,7 +183,7 @@ class ReleaseService:
             await store.refresh_release(connection, release_id, metadata(content), stored)
 
     def _is_public_body(self, request: ShopRequest, answer: Answer) -> bool:
-        plain = not without_credentials(request.raw_query) and _default_media_type(request)
+        plain = not without_credentials(request.raw_query) and not request.media_types
         return plain and request.ask.shared and answer.status == 200
 
     def _keep_at_hand(self, release_id: int, fetched: FetchedRelease | None) -> None:
@@ -211,12 +215,6 @@ class _Copy:
     audio: Audio
     age_s: float
     state: Freshness
-
-
-def _default_media_type(request: ShopRequest) -> bool:
-    """Discogs answers its default to any Accept but two of its own (documentation, Versioning and Media Types)."""
-    accept = " ".join(value for name, value in request.headers if name.lower() == "accept").lower()
-    return "html+json" not in accept and "plaintext+json" not in accept
 
 
 def _parsed(body: bytes) -> dict[str, object]:

@@ -1,0 +1,180 @@
+"""Where calls to Discogs wait for budget: first come, first served in each lane; between lanes the budget decides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from matcher.errors import DatabaseUnavailable
+from proxy.adapters.budget_log import BudgetLog
+from proxy.domain.budget import Budget, Lane, Queue, Reservation
+from proxy.errors import BudgetExhausted
+
+TELL_AGAIN_S = 1.0
+TELL_AT_MOST_S = 2.0
+"""How long stopping waits for a database that is away."""
+
+Waiter = asyncio.Future[Reservation]
+
+
+class _Admitted(NamedTuple):
+    waiter: Waiter
+    reservation: Reservation
+
+
+@dataclass(slots=True)
+class Lanes:
+    """Hands out reservations. `log` is shared by all processes behind the same address; without one we are alone.
+
+    While the database is away each process keeps to its part of the limit, as many as there were when last seen.
+    """
+
+    budget: Budget
+    log: BudgetLog | None = None
+    clock: Callable[[], float] = time.monotonic
+    on_waited: Callable[[Lane, float], None] = lambda *_: None
+    _queues: dict[Queue, deque[Waiter]] = field(default_factory=dict)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _dispatcher: asyncio.Task[None] | None = None
+    _telling: asyncio.Task[None] | None = None
+
+    async def reserve(self, lane: Lane, *, identified: bool, until: float) -> Reservation:
+        """Wait until `until` at most (seconds of our clock), then raise BudgetExhausted."""
+        queue, began = Queue(lane, identified), self.clock()
+        if self._is_free_at_once(queue, began):
+            return self.budget.take(queue, began)
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(queue, deque()).append(waiter)
+        self._look_again()
+        try:
+            async with asyncio.timeout(max(0.0, until - began)):
+                return await waiter
+        except TimeoutError:
+            self._unwanted(waiter)
+            raise BudgetExhausted(
+                "You are making requests too quickly.", self.budget.promise(identified, self.clock())
+            ) from None
+        except asyncio.CancelledError:
+            self._unwanted(waiter)
+            raise
+        finally:
+            self._leave(queue, waiter)
+            self.on_waited(lane, self.clock() - began)
+
+    def release(self, reservation: Reservation) -> None:
+        """The call has ended."""
+        self.budget.release(reservation, self.clock())
+        self._tell_others()
+        self._look_again()
+
+    def give_back(self, reservation: Reservation) -> None:
+        """The call was never made."""
+        self.budget.give_back(reservation)
+        self._tell_others()
+        self._look_again()
+
+    async def stop(self) -> None:
+        """Nobody waits any more: end the dispatcher, tell the other processes what has ended."""
+        if self._dispatcher:
+            self._dispatcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._dispatcher
+        if self._telling:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._telling, TELL_AT_MOST_S)
+
+    # --- handing out ---
+
+    def _is_free_at_once(self, queue: Queue, now: float) -> bool:
+        """Nobody waits, and nobody else needs to be asked."""
+        alone = self.log is None or not self.budget.limits[queue.identified]
+        return alone and not self._queues and self.budget.admit({queue}, now) == queue
+
+    def _look_again(self) -> None:
+        self._changed.set()
+        if self._queues and (self._dispatcher is None or self._dispatcher.done()):
+            self._dispatcher = asyncio.create_task(self._dispatch(), name="lanes")
+
+    async def _dispatch(self) -> None:
+        """Runs while somebody waits."""
+        while self._drop_those_who_left():
+            self._changed.clear()
+            admitted = await self._admit()
+            if isinstance(admitted, float):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), admitted)
+            else:
+                self._hand(admitted)
+
+    async def _admit(self) -> _Admitted | float:
+        """Who may go next, written into the log before he does; or how long nobody may."""
+        chosen = self.budget.admit(self._queues.keys(), self.clock())
+        if isinstance(chosen, float):
+            return chosen  # the others can only make it longer
+        if self.log is None or not self.budget.limits[chosen.identified]:
+            return self._take()
+        admitted: _Admitted | float = 0.0
+        try:
+            async with self.log.turn(self.clock) as turn:
+                self.budget.sharers = 1
+                self.budget.see_others(turn.others)
+                admitted = self._take()
+                await turn.record(self.budget.own_calls())
+        except DatabaseUnavailable:
+            self.budget.sharers = self.log.sharers
+            return self._take() if isinstance(admitted, float) else admitted
+        return admitted
+
+    def _take(self) -> _Admitted | float:
+        if not self._drop_those_who_left():
+            return 0.0
+        chosen = self.budget.admit(self._queues.keys(), self.clock())
+        if isinstance(chosen, float):
+            return chosen
+        return _Admitted(self._queues[chosen].popleft(), self.budget.take(chosen, self.clock()))
+
+    def _hand(self, admitted: _Admitted) -> None:
+        if admitted.waiter.done():
+            self.give_back(admitted.reservation)
+        else:
+            admitted.waiter.set_result(admitted.reservation)
+
+    # --- leaving ---
+
+    def _drop_those_who_left(self) -> bool:
+        """A waiter that was cancelled leaves by itself a moment later. True: somebody still waits."""
+        left = {queue: deque(each for each in waiting if not each.done()) for queue, waiting in self._queues.items()}
+        self._queues = {queue: waiting for queue, waiting in left.items() if waiting}
+        return bool(self._queues)
+
+    def _unwanted(self, waiter: Waiter) -> None:
+        """The waiter was given a reservation in the very moment in which it gave up."""
+        if waiter.done() and not waiter.cancelled():
+            self.give_back(waiter.result())
+
+    def _leave(self, queue: Queue, waiter: Waiter) -> None:
+        waiting = self._queues.get(queue, deque())
+        if waiter in waiting:
+            waiting.remove(waiter)
+        self._drop_those_who_left()
+
+    def _tell_others(self) -> None:
+        if self.log is not None and (self._telling is None or self._telling.done()):
+            self._telling = asyncio.create_task(self._tell(self.log), name="budget log")
+
+    async def _tell(self, log: BudgetLog) -> None:
+        """Until it is told, the others count the call as running."""
+        while True:
+            try:
+                async with log.turn(self.clock) as turn:
+                    self.budget.see_others(turn.others)
+                    await turn.record(self.budget.own_calls())
+            except DatabaseUnavailable:
+                await asyncio.sleep(TELL_AGAIN_S)
+            else:
+                return
