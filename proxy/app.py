@@ -19,13 +19,17 @@ from proxy import keys
 from proxy.adapters.budget_log import BudgetLog
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.metrics import Metrics
+from proxy.adapters.responses import ResponseStore
 from proxy.adapters.upstream import Call, Upstream
 from proxy.background import Health, running
 from proxy.domain.budget import Budget
+from proxy.domain.lifetimes import LIFETIMES
+from proxy.domain.resources import Kind
 from proxy.domain.visibility import OperatorCredential
 from proxy.errors import NotFound
 from proxy.handlers import admin, discogs, operations, stores
 from proxy.handlers.middleware import MIDDLEWARES, on_prepare
+from proxy.services.copies import Copies
 from proxy.services.inventory import InventoryService
 from proxy.services.passthrough import PassthroughService
 from proxy.services.release import ReleaseService
@@ -128,17 +132,21 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     def wake() -> None:
         app[keys.MATCHER].wake()
 
+    responses = ResponseStore(settings.data_dir)
+    copies = Copies(responses, discogs_api, lifetimes(settings), settings.content_max_age_ms / 1000)
+    app[keys.RESPONSES] = responses
     releases = ReleaseService(
         database,
         discogs_api,
+        copies,
         fresh_for_s=settings.release_max_age_ms / 1000,
         content_max_age_s=settings.content_max_age_ms / 1000,
         on_enqueued=wake,
     )
     sync = SyncService(database, discogs_api, wake)
     app[keys.RELEASES] = releases
-    app[keys.INVENTORY] = InventoryService(database, discogs_api, wake)
-    app[keys.PASSTHROUGH] = PassthroughService(discogs_api)
+    app[keys.INVENTORY] = InventoryService(database, discogs_api, copies, wake)
+    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies)
     app[keys.STORES] = StoreService(
         database,
         sync,
@@ -158,6 +166,17 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     yield
     await sync.stop()
     await releases.stop()
+    await copies.stop()
+    await responses.close()
+
+
+def lifetimes(settings: Settings) -> dict[Kind, float]:
+    """Seconds that answers of each kind are fresh."""
+    return {
+        **LIFETIMES,
+        Kind.RELEASE: settings.release_max_age_ms / 1000,
+        Kind.INVENTORY: settings.new_listing_check_interval_ms / 1000,
+    }
 
 
 def providers(settings: Settings) -> list[Provider]:

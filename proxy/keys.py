@@ -7,6 +7,7 @@ from aiohttp import web
 from matcher.database import Database
 from matcher.pool import Matcher
 from proxy.adapters.metrics import Metrics
+from proxy.adapters.responses import ResponseStore
 from proxy.adapters.upstream import Trace, Upstream
 from proxy.background import Health
 from proxy.domain.policy import Decision
@@ -23,6 +24,7 @@ UPSTREAM = web.AppKey("upstream", Upstream)
 METRICS = web.AppKey("metrics", Metrics)
 HEALTH = web.AppKey("health", Health)
 MATCHER = web.AppKey("matcher", Matcher)
+RESPONSES = web.AppKey("responses", ResponseStore)
 RELEASES = web.AppKey("releases", ReleaseService)
 INVENTORY = web.AppKey("inventory", InventoryService)
 PASSTHROUGH = web.AppKey("passthrough", PassthroughService)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.adapters.upstream import Answer, checked_json
-from proxy.domain.policy import Decision, Source
+from proxy.domain.policy import Decision
 from proxy.domain.request import Served, ShopRequest
 from proxy.domain.wire import (
     BrokenBody,
@@ -83,14 +83,29 @@ def _rewritten(value: str, origins: tuple[str, ...], public_origin: str) -> str:
     )
 
 
-def error_served(request: ShopRequest, answer: Answer, upstream_origin: str) -> Served:
+def error_served(request: ShopRequest, answer: Answer, upstream_origin: str, decision: Decision) -> Served:
     """An upstream error passes with its status and JSON body. Raises BudgetExhausted or UpstreamBroken otherwise."""
     if answer.status == 429:
         raise BudgetExhausted("You are making requests too quickly.", retry_after_s=RETRY_AFTER_429_S)
     if not is_jsonp(answer.content_type):
         checked_json(answer)
-    return served(request, answer, answer.body, forwarded(answer.status), upstream_origin)
+    return served(request, answer, answer.body, decision, upstream_origin)
 
 
-def forwarded(upstream_status: int, detail: str | None = None) -> Decision:
-    return Decision(Source.MISS, upstream_status=upstream_status, detail=detail)
+Change = Callable[[Answer], Answer]
+
+
+def unchanged(answer: Answer) -> Answer:
+    return answer
+
+
+def made_public(change: Callable[[dict[str, object]], dict[str, object]]) -> Change:
+    """Takes out of a good answer what only the operator sees, whose token asked for it. Raises UpstreamBroken."""
+
+    def apply(answer: Answer) -> Answer:
+        if answer.status != 200:
+            return answer
+        found = document(answer)
+        return replace(answer, body=found.seal(encode_json(change(found.content))))
+
+    return apply

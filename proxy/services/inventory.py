@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matcher import store
 from matcher.database import Database
@@ -16,7 +16,8 @@ from proxy.domain.merge import Audience, enrich_inventory, for_sale_release_ids,
 from proxy.domain.request import Served, ShopRequest
 from proxy.domain.visibility import as_the_client_asked, public_inventory
 from proxy.domain.wire import encode_json
-from proxy.services.answers import document, error_served, forwarded, served
+from proxy.services.answers import document, error_served, made_public, served, unchanged
+from proxy.services.copies import Copies
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class InventoryService:
 
     database: Database
     upstream: Upstream
+    copies: Copies
     on_enqueued: Callable[[], None]
 
     async def serve(self, request: ShopRequest, username: str, audience: Audience, trace: Trace) -> Served:
@@ -37,17 +39,18 @@ class InventoryService:
             request.upstream_headers(),
             request.caller.authorization,
         )
-        answer = await self.upstream.fetch(call, trace)
+        change = made_public(public_inventory) if request.ask.strip else unchanged
+        answer, decision = await self.copies.fetch(request, call, trace, change)
         if answer.status != 200:
-            return error_served(request, answer, self.upstream.origin)
+            return error_served(request, answer, self.upstream.origin, decision)
         found = document(answer)
-        page = _as_asked(request, public_inventory(found.content) if request.ask.strip else found.content)
+        page = _as_asked(request, found.content)
         try:
             known = await self._queue_and_look_up(page, username)
         except DatabaseUnavailable:
-            decision = forwarded(200, "no-database")
+            decision = replace(decision, detail="no-database")
         else:
-            page, decision = enrich_inventory(page, known, audience), forwarded(200)
+            page = enrich_inventory(page, known, audience)
         return served(request, answer, found.seal(encode_json(page)), decision, self.upstream.origin)
 
     async def _queue_and_look_up(self, page: dict[str, object], username: str) -> dict[int, Audio]:

@@ -15,9 +15,10 @@ from proxy.domain.policy import Decision, Source
 from proxy.domain.request import Served, ShopRequest
 from proxy.domain.resources import Kind
 from proxy.domain.visibility import public_database
-from proxy.domain.wire import encode_json, is_html, is_json, is_jsonp
+from proxy.domain.wire import is_html, is_json, is_jsonp
 from proxy.errors import UpstreamBroken
-from proxy.services.answers import client_headers, error_served, served
+from proxy.services.answers import client_headers, error_served, made_public, served, unchanged
+from proxy.services.copies import Copies
 from proxy.settings import OFFICIAL_API_URL
 
 BODILESS = frozenset({204, 205, 304})
@@ -35,9 +36,10 @@ class Streamed:
 
 @dataclass(slots=True)
 class PassthroughService:
-    """Forwards with the credential that the plan names, and keeps nothing."""
+    """Forwards with the credential that the plan names; what everybody may see is kept for a while."""
 
     upstream: Upstream
+    copies: Copies
 
     @asynccontextmanager
     async def serve(self, request: ShopRequest, trace: Trace) -> AsyncIterator[Served | Streamed]:
@@ -53,8 +55,9 @@ class PassthroughService:
             accept_gzip=request.accepts_gzip,
         )
         if request.wants_json:
-            answer = await self.upstream.fetch(call, trace)
-            yield self._whole(request, answer, Decision(Source.BYPASS, upstream_status=answer.status))
+            change = made_public(public_database) if request.ask.strip else unchanged
+            answer, decision = await self.copies.fetch(request, call, trace, change)
+            yield self._whole(request, answer, decision)
             return
         async with self.upstream.open(call, trace) as response:
             decision = Decision(Source.BYPASS, upstream_status=response.status)
@@ -66,13 +69,10 @@ class PassthroughService:
 
     def _whole(self, request: ShopRequest, answer: Answer, decision: Decision) -> Served:
         if answer.status >= 400:
-            return error_served(request, answer, self.upstream.origin)
-        body = answer.body
+            return error_served(request, answer, self.upstream.origin, decision)
         if answer.status not in BODILESS and not is_jsonp(answer.content_type):
-            content = checked_json(answer)
-            if request.ask.strip and isinstance(content, dict):
-                body = encode_json(public_database(content))
-        return served(request, answer, body, decision, self.upstream.origin)
+            checked_json(answer)
+        return served(request, answer, answer.body, decision, self.upstream.origin)
 
     def _stream(self, request: ShopRequest, response: aiohttp.ClientResponse, decision: Decision) -> Streamed:
         answer = Answer(response.status, CIMultiDict(response.headers), b"")

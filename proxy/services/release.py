@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -25,7 +25,8 @@ from proxy.domain.request import Served, ShopRequest
 from proxy.domain.visibility import Using, without_credentials
 from proxy.domain.wire import append_members, decode_json, rewrite_origins
 from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken, UpstreamTimeout
-from proxy.services.answers import Document, document, error_served, forwarded, served
+from proxy.services.answers import Document, document, error_served, served, unchanged
+from proxy.services.copies import REFRESH_PATIENCE_S, Copies
 from proxy.settings import OFFICIAL_API_URL
 
 RECENT_BODIES = 256
@@ -33,9 +34,6 @@ RECENT_BODIES = 256
 
 MATCH_PATIENCE_S = 40.0
 """How long a match job waits for budget before it is parked."""
-
-REFRESH_PATIENCE_S = 600.0
-"""How long a refresh behind a stale answer waits for budget: the copy may be shown for hours."""
 
 ASK_AGAIN_S = 60.0
 
@@ -48,6 +46,7 @@ class ReleaseService:
 
     database: Database
     upstream: Upstream
+    copies: Copies
     fresh_for_s: float
     content_max_age_s: float
     on_enqueued: Callable[[], None]
@@ -145,29 +144,37 @@ class ReleaseService:
             request.caller.authorization,
         )
         try:
-            answer = await self.upstream.fetch(call, trace)
+            answer, decision = await self.copies.fetch(request, call, trace, unchanged)
             if answer.status != 200:
-                return error_served(request, answer, self.upstream.origin)
+                return error_served(request, answer, self.upstream.origin, decision)
             found = document(answer)
         except (UpstreamBroken, UpstreamTimeout, BudgetExhausted) as error:
             if expired and not isinstance(error, BudgetExhausted):
                 raise Degraded(f"{error.message} What is stored is too old to be shown.", ASK_AGAIN_S) from error
             raise
-        return await self._enriched(request, release_id, audience, answer, found)
+        return await self._enriched(request, release_id, audience, answer, found, decision)
 
     async def _enriched(
-        self, request: ShopRequest, release_id: int, audience: Audience, answer: Answer, found: Document
+        self,
+        request: ShopRequest,
+        release_id: int,
+        audience: Audience,
+        answer: Answer,
+        found: Document,
+        decision: Decision,
     ) -> Served:
-        fetched = FetchedRelease(answer.body, self.now()) if self._is_public_body(request, answer) else None
+        fetched_at = self.now() - timedelta(seconds=decision.age_s or 0)
+        fetched = FetchedRelease(answer.body, fetched_at) if self._is_public_body(request, answer) else None
         try:
             async with self.database.transaction() as connection:
                 await self._record(connection, release_id, found.content, fetched)
                 audio = (await store.audio(connection, [release_id]))[release_id]
         except DatabaseUnavailable:
-            return served(request, answer, answer.body, forwarded(200, "no-database"), self.upstream.origin)
+            decision = replace(decision, detail="no-database")
+            return served(request, answer, answer.body, decision, self.upstream.origin)
         self._keep_at_hand(release_id, fetched)
         body = found.seal(append_members(found.raw, additions(audio, audience)))
-        return served(request, answer, body, forwarded(200), self.upstream.origin)
+        return served(request, answer, body, decision, self.upstream.origin)
 
     async def _record(
         self,

@@ -1,0 +1,233 @@
+"""The response cache: answers of Discogs that everybody may see, in a bounded SQLite file.
+
+On the storage of aiohttp-client-cache, which has no bound, no write-ahead log and never shrinks: those are added here.
+Values are bytes of our own form, never pickles. Whatever is wrong with the file is a miss, never an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiosqlite
+import orjson
+import structlog
+from aiohttp_client_cache.backends.sqlite import SQLiteCache
+from multidict import CIMultiDict
+
+from proxy.adapters.upstream import Answer
+
+FILE_NAME = "responses.sqlite"
+BYTES_MAX = 256 * 1024 * 1024
+"""Of all bodies together; the least recently used go first."""
+
+EVICT_TO = 0.9
+"""Of the bound, so that not every answer evicts one."""
+
+BUSY_TIMEOUT_S = 2.0
+RETRY_S = 30.0
+"""How long a file that cannot be used is left alone."""
+
+FORMAT = b"1 "
+"""First bytes of a value: another version of us may write another form."""
+
+Connect = aiosqlite.Connection
+TROUBLES = (sqlite3.Error, OSError, ValueError)
+"""ValueError: aiosqlite's word for a connection that is closed."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """An answer and when upstream gave it. `purged`: no longer fresh, good only while upstream fails."""
+
+    answer: Answer
+    fetched_at: datetime
+    purged: bool = False
+
+
+class ResponseFile(SQLiteCache):
+    """The library's table with a path to purge by, the size and the last use of each row."""
+
+    def __init__(self, file: Path, bytes_max: int) -> None:
+        super().__init__(str(file), "responses", timeout=BUSY_TIMEOUT_S)
+        self.bytes_max = bytes_max
+        self._bytes = 0
+
+    async def _init_db(self) -> None:
+        db = self._connection
+        await db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        await db.execute("PRAGMA journal_mode = WAL")
+        await db.execute("PRAGMA synchronous = NORMAL")
+        await db.execute(
+            "CREATE TABLE IF NOT EXISTS responses (key TEXT PRIMARY KEY, value BLOB NOT NULL, path TEXT NOT NULL,"
+            " purged INTEGER NOT NULL DEFAULT 0, size INTEGER NOT NULL, used_at REAL NOT NULL) WITHOUT ROWID"
+        )
+        await db.execute("CREATE INDEX IF NOT EXISTS responses_used_at ON responses (used_at)")
+        await db.execute("CREATE INDEX IF NOT EXISTS responses_path ON responses (path)")
+        self._bytes = await self._total()
+        await db.commit()
+        self._initialized = True
+
+    async def _total(self) -> int:
+        async with self._connection.execute("SELECT coalesce(sum(size), 0) FROM responses") as cursor:
+            row = await cursor.fetchone()
+        return int(row[0]) if row else 0
+
+    async def look_up(self, key: str, now: float) -> tuple[bytes, bool] | None:
+        """Value and whether it was purged; the look counts as a use."""
+        async with self.get_connection(commit=True) as db:
+            async with db.execute("SELECT value, purged FROM responses WHERE key = ?", (key,)) as cursor:
+                row = await cursor.fetchone()
+            if row is None:
+                return None
+            await db.execute("UPDATE responses SET used_at = ? WHERE key = ?", (now, key))
+            return bytes(row[0]), bool(row[1])
+
+    async def put(self, key: str, path: str, value: bytes, now: float) -> None:
+        async with self.get_connection(commit=True) as db:
+            await db.execute(
+                "INSERT OR REPLACE INTO responses (key, value, path, size, used_at) VALUES (?, ?, ?, ?, ?)",
+                (key, value, path, len(value), now),
+            )
+            self._bytes += len(value)
+            if self._bytes > self.bytes_max:
+                await self._evict(db)
+
+    async def _evict(self, db: Connect) -> None:
+        """The least recently used beyond the bound; the file gives their pages back."""
+        await db.execute(
+            """
+            DELETE FROM responses WHERE key IN (
+              SELECT key FROM (
+                SELECT key, sum(size) OVER (ORDER BY used_at DESC, key) AS kept FROM responses
+              ) WHERE kept > ?)
+            """,
+            (int(self.bytes_max * EVICT_TO),),
+        )
+        async with db.execute("PRAGMA incremental_vacuum") as cursor:
+            await cursor.fetchall()
+        self._bytes = await self._total()
+
+    async def purge(self, paths: Sequence[str], *, soft: bool) -> int:
+        """Mark or drop the answers of these paths and of what lies below them; returns how many."""
+        found = 0
+        async with self.get_connection(commit=True) as db:
+            for path in paths:
+                statement = "UPDATE responses SET purged = 1" if soft else "DELETE FROM responses"
+                cursor = await db.execute(
+                    f"{statement} WHERE path = ? OR substr(path, 1, ?) = ?",
+                    (path, len(path) + 1, path.rstrip("/") + "/"),
+                )
+                found += cursor.rowcount
+            self._bytes = await self._total()
+        return found
+
+
+class ResponseStore:
+    """Reads and writes answers. A file that is broken is begun anew."""
+
+    def __init__(self, folder: Path, bytes_max: int = BYTES_MAX, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = folder / FILE_NAME
+        self._bytes_max = bytes_max
+        self._clock = clock
+        self._file: ResponseFile | None = None
+        self._closed_until = float("-inf")
+        self._opening = asyncio.Lock()
+
+    async def read(self, key: str) -> StoredAnswer | None:
+        """None: a miss."""
+        found: tuple[bytes, bool] | None = None
+        async with self._usable() as file:
+            if file:
+                found = await file.look_up(key, time.time())
+        return unpacked(*found) if found else None
+
+    async def write(self, key: str, path: str, stored: StoredAnswer) -> None:
+        """`path` is that of the request, without its query: what a purge names."""
+        async with self._usable() as file:
+            if file:
+                await file.put(key, path, packed(stored), time.time())
+
+    async def purge(self, paths: Sequence[str], *, soft: bool) -> int:
+        found = 0
+        async with self._usable() as file:
+            if file:
+                found = await file.purge(paths, soft=soft)
+        return found
+
+    async def close(self) -> None:
+        file, self._file = self._file, None
+        if file:
+            await file.close()  # type: ignore[no-untyped-call]
+
+    @asynccontextmanager
+    async def _usable(self) -> AsyncIterator[ResponseFile | None]:
+        """The file, or None while it is left alone. Troubles with it end here."""
+        if self._clock() < self._closed_until:
+            yield None
+            return
+        try:
+            if self._file is None:
+                await self._open()
+            yield self._file
+        except TROUBLES as error:
+            await self._give_up(error)
+
+    async def _open(self) -> None:
+        async with self._opening:
+            if self._file is None:
+                await asyncio.to_thread(_make_private, self._path)
+                self._file = ResponseFile(self._path, self._bytes_max)
+
+    async def _give_up(self, error: Exception) -> None:
+        log.warning("response cache cannot be used", file=str(self._path), error=f"{type(error).__name__}: {error}")
+        self._closed_until = self._clock() + RETRY_S
+        await self.close()
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            self._closed_until = float("-inf")
+            await asyncio.to_thread(_remove, self._path)
+
+
+def _make_private(file: Path) -> None:
+    """Readable by its owner alone: what people searched for is in it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+
+
+def _remove(file: Path) -> None:
+    """A cache that is broken holds nothing of worth."""
+    for each in (file, file.with_name(file.name + "-wal"), file.with_name(file.name + "-shm")):
+        each.unlink(missing_ok=True)
+
+
+def packed(stored: StoredAnswer) -> bytes:
+    head = {
+        "status": stored.answer.status,
+        "headers": list(stored.answer.headers.items()),
+        "fetched_at": stored.fetched_at.timestamp(),
+    }
+    return FORMAT + orjson.dumps(head) + b"\n" + stored.answer.body
+
+
+def unpacked(value: bytes, purged: bool) -> StoredAnswer | None:
+    """None for what is not of our making."""
+    head, newline, body = value.removeprefix(FORMAT).partition(b"\n")
+    try:
+        if not value.startswith(FORMAT) or not newline:
+            return None
+        told = orjson.loads(head)
+        return StoredAnswer(
+            Answer(int(told["status"]), CIMultiDict((str(name), str(text)) for name, text in told["headers"]), body),
+            datetime.fromtimestamp(float(told["fetched_at"]), UTC),
+            purged,
+        )
+    except (ValueError, KeyError, TypeError, OverflowError, OSError):
+        return None

@@ -1,0 +1,88 @@
+"""How long an answer of Discogs counts as fresh, per kind of resource: our policy, as Discogs sends no directives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.domain.resources import Kind
+
+MINUTE_S = 60.0
+HOUR_S = 3600.0
+
+LIFETIMES: Mapping[Kind, float] = {
+    Kind.ROOT: HOUR_S,
+    Kind.DATABASE: 3 * HOUR_S,
+    Kind.SEARCH: 10 * MINUTE_S,
+    Kind.MARKETPLACE_STATS: 10 * MINUTE_S,
+    Kind.PROFILE: HOUR_S,
+}
+"""Seconds. What is not here is never kept: a listing about to be bought, and everything that is somebody's own.
+
+Inventories and releases are added from the settings.
+"""
+
+NEGATIVE: Mapping[int, float] = {404: MINUTE_S, 405: MINUTE_S, 422: MINUTE_S}
+"""Errors that a repetition would only get again. 401, 403, 429 and 5xx are never kept."""
+
+JITTER = 0.1
+"""Share by which lifetimes differ between keys, so that what came together does not go together."""
+
+GRACE = 2.0
+"""Up to so many lifetimes a copy is shown while it is renewed; older, the renewal comes first."""
+
+
+class Use(StrEnum):
+    """What a copy is good for."""
+
+    FRESH = "fresh"
+    WHILE_RENEWED = "stale-while-revalidate"
+    """RFC 5861 section 3."""
+    IF_UPSTREAM_FAILS = "stale-if-error"
+    """RFC 5861 section 4."""
+    NOTHING = "nothing"
+    """Too old to leave the proxy (Discogs API terms: six hours)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """Seconds that a copy is fresh, and that it may be shown at all."""
+
+    fresh_s: float
+    most_s: float
+
+    def use(self, age_s: float, *, purged: bool = False) -> Use:
+        if age_s >= self.most_s or age_s < 0:
+            return Use.NOTHING
+        if purged or age_s >= self.fresh_s * GRACE:
+            return Use.IF_UPSTREAM_FAILS
+        return Use.FRESH if age_s < self.fresh_s else Use.WHILE_RENEWED
+
+
+def lifetime(status: int, cache_control: str, kind_s: float, key: str, content_max_age_s: float) -> Lifetime | None:
+    """Of an answer to a request of a kind that is kept for `kind_s`; None: not to be kept.
+
+    Where upstream does say how long (RFC 9111 section 5.2.2), it can only shorten that.
+    """
+    said = directives(cache_control)
+    if said.keys() & {"no-store", "no-cache", "private"} or not (status == 200 or status in NEGATIVE):
+        return None
+    fresh_s = min(kind_s, NEGATIVE.get(status, kind_s)) * jitter(key)
+    allowed = said.get("s-maxage", said.get("max-age", ""))
+    if allowed.isascii() and allowed.isdecimal():
+        fresh_s = min(fresh_s, float(allowed[:9]))
+    return Lifetime(min(fresh_s, content_max_age_s), content_max_age_s)
+
+
+def directives(cache_control: str) -> dict[str, str]:
+    """Names in lower case with their arguments, unquoted."""
+    pairs = (part.partition("=") for part in cache_control.split(","))
+    return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs if name.strip()}
+
+
+def jitter(key: str) -> float:
+    """From 1 - JITTER to 1, the same for the same key: lifetimes are never longer than they say."""
+    draw = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest()) / 2**32
+    return 1 - JITTER * draw
