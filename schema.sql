@@ -33,12 +33,15 @@ ALTER TABLE releases
   ADD COLUMN IF NOT EXISTS has_audio_matches boolean DEFAULT false,
   ADD COLUMN IF NOT EXISTS created_at timestamptz DEFAULT now(),
   ADD COLUMN IF NOT EXISTS body bytea,
-  ADD COLUMN IF NOT EXISTS body_fetched_at timestamptz;
+  ADD COLUMN IF NOT EXISTS body_fetched_at timestamptz,
+  ADD COLUMN IF NOT EXISTS body_purged boolean NOT NULL DEFAULT false;
 
 COMMENT ON COLUMN releases.id IS 'discogs_id for new rows; rows of the old system keep theirs';
 COMMENT ON COLUMN releases.store_username IS 'the store that first brought the release; others may sell it too';
 COMMENT ON COLUMN releases.body IS 'the public answer of GET /releases/{id}, byte for byte';
 COMMENT ON COLUMN releases.body_fetched_at IS 'when upstream gave the body: it is restricted content after six hours';
+
+COMMENT ON COLUMN releases.body_purged IS 'the body is good only while upstream fails';
 
 -- Matches ----------------------------------------------------------------------------------------------------------
 
@@ -148,6 +151,9 @@ CREATE TABLE IF NOT EXISTS stores (
   created_at timestamptz NOT NULL DEFAULT now()
 );
 
+ALTER TABLE stores ADD COLUMN IF NOT EXISTS purged boolean NOT NULL DEFAULT false;
+
+COMMENT ON COLUMN stores.purged IS 'to be swept again at the next request, however fresh it is';
 COMMENT ON COLUMN stores.generation IS 'of the listings that are shown; a sweep writes the next one and swaps it in';
 
 CREATE TABLE IF NOT EXISTS listings (

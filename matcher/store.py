@@ -55,6 +55,8 @@ class StoredBody:
 
     body: bytes
     fetched_at: datetime
+    purged: bool = False
+    """An operator wants it fetched anew: good only while upstream fails."""
 
 
 # --- the queue ----------------------------------------------------------------------------------------------------
@@ -274,9 +276,19 @@ async def _live_matches(connection: Connection, release_ids: Sequence[int]) -> d
 
 async def stored_body(connection: Connection, release_id: int) -> StoredBody | None:
     row = await connection.fetchrow(
-        "SELECT body, body_fetched_at FROM releases WHERE discogs_id = $1 AND body IS NOT NULL", release_id
+        "SELECT body, body_fetched_at, body_purged FROM releases WHERE discogs_id = $1 AND body IS NOT NULL", release_id
     )
-    return StoredBody(row["body"], row["body_fetched_at"]) if row else None
+    return StoredBody(row["body"], row["body_fetched_at"], row["body_purged"]) if row else None
+
+
+async def purge_body(connection: Connection, release_id: int, *, soft: bool) -> int:
+    """Softly: the body counts as too old to be shown first. Else it goes; facts and matches stay. Returns how many."""
+    change = "body_purged = true" if soft else "body = NULL, body_fetched_at = NULL, body_purged = false"
+    changed = await connection.execute(
+        f"UPDATE releases SET {change} WHERE discogs_id = $1 AND body IS NOT NULL",  # noqa: S608 - two literals of ours
+        release_id,
+    )
+    return int(changed.removeprefix("UPDATE "))
 
 
 async def metadata_of(connection: Connection, release_ids: Collection[int]) -> dict[int, Mapping[str, object]]:
@@ -329,7 +341,7 @@ async def _upsert_release(
           title = excluded.title, artist = excluded.artist, year = excluded.year, label = excluded.label,
           catno = excluded.catno, thumb = excluded.thumb, discogs_uri = excluded.discogs_uri, genres = excluded.genres,
           styles = excluded.styles, tracklist = excluded.tracklist, images = excluded.images, body = excluded.body,
-          body_fetched_at = excluded.body_fetched_at, last_updated = excluded.last_updated,
+          body_fetched_at = excluded.body_fetched_at, body_purged = false, last_updated = excluded.last_updated,
           store_username = coalesce(releases.store_username, excluded.store_username)
         """,
         release_id,

@@ -32,6 +32,7 @@ from proxy.handlers.middleware import MIDDLEWARES, on_prepare
 from proxy.services.copies import Copies
 from proxy.services.inventory import InventoryService
 from proxy.services.passthrough import PassthroughService
+from proxy.services.purge import PurgeService
 from proxy.services.release import ReleaseService
 from proxy.services.stores import StoreService
 from proxy.services.sync import SyncService
@@ -74,6 +75,7 @@ ROUTES = [
     web.get("/metrics", operations.metrics),
     web.get("/api/stores/{store}/inventory", stores.inventory),
     web.post("/api/admin/process-queue", admin.process_queue),
+    web.post("/api/admin/purge", admin.purge),
     web.post("/api/admin/migrate-inventory-system", admin.migrate_inventory_system),
     web.route("*", "/api", unknown_own_path),
     web.route("*", "/api/{rest:.*}", unknown_own_path),
@@ -134,7 +136,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
 
     responses = ResponseStore(settings.data_dir)
     copies = Copies(responses, discogs_api, lifetimes(settings), settings.content_max_age_ms / 1000)
-    app[keys.RESPONSES] = responses
+    app[keys.PURGE] = PurgeService(database, responses)
     releases = ReleaseService(
         database,
         discogs_api,

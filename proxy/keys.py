@@ -7,12 +7,12 @@ from aiohttp import web
 from matcher.database import Database
 from matcher.pool import Matcher
 from proxy.adapters.metrics import Metrics
-from proxy.adapters.responses import ResponseStore
 from proxy.adapters.upstream import Trace, Upstream
 from proxy.background import Health
 from proxy.domain.policy import Decision
 from proxy.services.inventory import InventoryService
 from proxy.services.passthrough import PassthroughService
+from proxy.services.purge import PurgeService
 from proxy.services.release import ReleaseService
 from proxy.services.stores import StoreService
 from proxy.settings import Settings
@@ -24,10 +24,10 @@ UPSTREAM = web.AppKey("upstream", Upstream)
 METRICS = web.AppKey("metrics", Metrics)
 HEALTH = web.AppKey("health", Health)
 MATCHER = web.AppKey("matcher", Matcher)
-RESPONSES = web.AppKey("responses", ResponseStore)
 RELEASES = web.AppKey("releases", ReleaseService)
 INVENTORY = web.AppKey("inventory", InventoryService)
 PASSTHROUGH = web.AppKey("passthrough", PassthroughService)
+PURGE = web.AppKey("purge", PurgeService)
 STORES = web.AppKey("stores", StoreService)
 
 TRACE = web.RequestKey("trace", Trace)

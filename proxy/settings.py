@@ -149,7 +149,7 @@ class Settings:
         "INVENTORY_SYNC_INTERVAL", milliseconds, "300000", "ms between reconciliations of a store"
     )
     new_listing_check_interval_ms: int = setting(
-        "NEW_LISTING_CHECK_INTERVAL", milliseconds, "60000", "ms between checks of a store that is being looked at"
+        "NEW_LISTING_CHECK_INTERVAL", milliseconds, "60000", "ms after which an inventory page is asked for anew"
     )
     release_max_age_ms: int = setting(
         "RELEASE_MAX_AGE", milliseconds, "10800000", "ms after which a release is refreshed on demand"

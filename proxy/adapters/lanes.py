@@ -15,6 +15,9 @@ from proxy.adapters.budget_log import BudgetLog
 from proxy.domain.budget import Budget, Lane, Queue, Reservation
 from proxy.errors import BudgetExhausted
 
+TURN_AT_MOST_S = 1.0
+"""A database that takes longer counts as away: shoppers wait."""
+
 TELL_AGAIN_S = 1.0
 TELL_AT_MOST_S = 2.0
 """How long stopping waits for a database that is away."""
@@ -120,12 +123,12 @@ class Lanes:
             return self._take()
         admitted: _Admitted | float = 0.0
         try:
-            async with self.log.turn(self.clock) as turn:
+            async with asyncio.timeout(TURN_AT_MOST_S), self.log.turn(self.clock) as turn:
                 self.budget.sharers = 1
                 self.budget.see_others(turn.others)
                 admitted = self._take()
                 await turn.record(self.budget.own_calls())
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, TimeoutError):
             self.budget.sharers = self.log.sharers
             return self._take() if isinstance(admitted, float) else admitted
         return admitted

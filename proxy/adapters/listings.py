@@ -16,6 +16,8 @@ class StoreState:
     generation: int
     total: int | None
     swept_at: datetime | None
+    purged: bool = False
+    """An operator wants it swept again, however fresh it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,33 @@ async def touch_store(connection: Connection, username: str) -> StoreState:
         """
         INSERT INTO stores (username) VALUES ($1)
         ON CONFLICT (username) DO UPDATE SET requested_at = now()
-        RETURNING generation, listings_total, swept_at
+        RETURNING generation, listings_total, swept_at, purged
         """,
         username,
     )
     assert row is not None  # noqa: S101 - an upsert returns its row
-    return StoreState(row["generation"], row["listings_total"], row["swept_at"])
+    return StoreState(row["generation"], row["listings_total"], row["swept_at"], row["purged"])
 
 
 async def forget_store(connection: Connection, username: str) -> None:
     await connection.execute("DELETE FROM stores WHERE username = $1", username)
+
+
+async def purge_store(connection: Connection, username: str, *, soft: bool) -> int:
+    """Softly: the next request starts a sweep. Else the listings go as well; returns how many are concerned."""
+    found = await connection.fetchval(
+        """
+        SELECT count(*) FROM listings l
+        JOIN stores s ON s.username = l.store_username AND s.generation = l.generation
+        WHERE s.username = $1
+        """,
+        username,
+    )
+    if soft:
+        await connection.execute("UPDATE stores SET purged = true WHERE username = $1", username)
+    else:
+        await forget_store(connection, username)
+    return int(found)
 
 
 async def begin_sweep(connection: Connection, username: str) -> int:
@@ -78,7 +97,7 @@ async def write_page(
 async def swap_in(connection: Connection, username: str, generation: int, new_releases: int) -> None:
     """Show the finished generation and log the sync."""
     await connection.execute(
-        "UPDATE stores SET generation = $2, swept_at = now() WHERE username = $1", username, generation
+        "UPDATE stores SET generation = $2, swept_at = now(), purged = false WHERE username = $1", username, generation
     )
     await connection.execute(
         "DELETE FROM listings WHERE store_username = $1 AND generation <> $2", username, generation

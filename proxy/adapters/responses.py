@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote
 
 import aiosqlite
 import orjson
@@ -37,6 +38,7 @@ RETRY_S = 30.0
 FORMAT = b"1 "
 """First bytes of a value: another version of us may write another form."""
 
+T = TypeVar("T")
 Connect = aiosqlite.Connection
 TROUBLES = (sqlite3.Error, OSError, ValueError)
 """ValueError: aiosqlite's word for a connection that is closed."""
@@ -112,8 +114,7 @@ class ResponseFile(SQLiteCache):
             """,
             (int(self.bytes_max * EVICT_TO),),
         )
-        async with db.execute("PRAGMA incremental_vacuum") as cursor:
-            await cursor.fetchall()
+        await db.executescript("PRAGMA incremental_vacuum")  # execute() would free one page alone
         self._bytes = await self._total()
 
     async def purge(self, paths: Sequence[str], *, soft: bool) -> int:
@@ -144,48 +145,37 @@ class ResponseStore:
 
     async def read(self, key: str) -> StoredAnswer | None:
         """None: a miss."""
-        found: tuple[bytes, bool] | None = None
-        async with self._usable() as file:
-            if file:
-                found = await file.look_up(key, time.time())
+        found = await self._use(lambda file: file.look_up(key, time.time()), None)
         return unpacked(*found) if found else None
 
     async def write(self, key: str, path: str, stored: StoredAnswer) -> None:
-        """`path` is that of the request, without its query: what a purge names."""
-        async with self._usable() as file:
-            if file:
-                await file.put(key, path, packed(stored), time.time())
+        """`path` is that of the request, without its query: what a purge names, in whatever case."""
+        await self._use(lambda file: file.put(key, _plain(path), packed(stored), time.time()), None)
 
     async def purge(self, paths: Sequence[str], *, soft: bool) -> int:
-        found = 0
-        async with self._usable() as file:
-            if file:
-                found = await file.purge(paths, soft=soft)
-        return found
+        return await self._use(lambda file: file.purge([_plain(path) for path in paths], soft=soft), 0)
 
     async def close(self) -> None:
         file, self._file = self._file, None
         if file:
             await file.close()  # type: ignore[no-untyped-call]
 
-    @asynccontextmanager
-    async def _usable(self) -> AsyncIterator[ResponseFile | None]:
-        """The file, or None while it is left alone. Troubles with it end here."""
+    async def _use(self, work: Callable[[ResponseFile], Awaitable[T]], otherwise: T) -> T:
+        """Troubles with the file end here: then it is `otherwise`, and the file is left alone for a while."""
         if self._clock() < self._closed_until:
-            yield None
-            return
+            return otherwise
         try:
-            if self._file is None:
-                await self._open()
-            yield self._file
+            return await work(await self._open())
         except TROUBLES as error:
             await self._give_up(error)
+            return otherwise
 
-    async def _open(self) -> None:
+    async def _open(self) -> ResponseFile:
         async with self._opening:
             if self._file is None:
                 await asyncio.to_thread(_make_private, self._path)
                 self._file = ResponseFile(self._path, self._bytes_max)
+            return self._file
 
     async def _give_up(self, error: Exception) -> None:
         log.warning("response cache cannot be used", file=str(self._path), error=f"{type(error).__name__}: {error}")
@@ -194,6 +184,11 @@ class ResponseStore:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
             self._closed_until = float("-inf")
             await asyncio.to_thread(_remove, self._path)
+
+
+def _plain(path: str) -> str:
+    """One spelling of a path, as an operator may write it otherwise than the client did."""
+    return unquote(path).lower()
 
 
 def _make_private(file: Path) -> None:

@@ -30,7 +30,6 @@ NOT_BUILT_YET = (
     "OWN_FRONT_END_VIEW",
     "FOREIGN_INVENTORY",
     "WEBHOOK_URL",
-    "NEW_LISTING_CHECK_INTERVAL",
     "WORKERS",
 )
 """Settings that are checked, but that nothing reads in this version: said at start, so that nobody relies on them."""

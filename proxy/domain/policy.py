@@ -14,13 +14,17 @@ class Freshness(StrEnum):
     FRESH = "fresh"
     STALE = "stale"
     """May be served while it is renewed, or while upstream fails."""
+    PURGED = "purged"
+    """May be served only while upstream fails: an operator wants it fetched anew."""
     EXPIRED = "expired"
     """Must not leave the proxy (Discogs API terms: six hours)."""
 
 
-def freshness(age_s: float, fresh_for_s: float, content_max_age_s: float) -> Freshness:
+def freshness(age_s: float, fresh_for_s: float, content_max_age_s: float, *, purged: bool = False) -> Freshness:
     if age_s >= content_max_age_s:
         return Freshness.EXPIRED
+    if purged:
+        return Freshness.PURGED
     return Freshness.FRESH if age_s < fresh_for_s else Freshness.STALE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from aiohttp import web
 
 from matcher.errors import DatabaseUnavailable
@@ -9,6 +10,7 @@ from matcher.migration import migrate
 from matcher.models import ProcessingStatus
 from matcher.store import counts
 from proxy import keys
+from proxy.domain.purge import parse_purge
 from proxy.domain.wire import BrokenBody, decode_json
 from proxy.errors import BadRequest, Degraded
 from proxy.handlers.middleware import json_response
@@ -17,6 +19,8 @@ DRAIN_S = 25.0
 """What one call of process-queue takes at most: shorter than the time-outs of common front servers."""
 
 LIMIT_MAX = 1000
+
+log = structlog.get_logger()
 
 
 async def process_queue(request: web.Request) -> web.Response:
@@ -60,6 +64,15 @@ def _json_object(body: bytes) -> dict[str, object]:
     if not isinstance(parsed, dict):
         raise BadRequest("The body must be a JSON object.")
     return parsed
+
+
+async def purge(request: web.Request) -> web.Response:
+    """Drop what is kept of a release, a store or a path; softly (the default) it still serves while Discogs fails."""
+    asked = _json_object(await request.read())
+    what, soft = parse_purge(asked)
+    dropped = await request.app[keys.PURGE].purge(what, soft=soft)
+    log.info("purge", what=asked, soft=soft, dropped=dropped, request_id=request[keys.TRACE].request_id)
+    return json_response({"soft": soft, "dropped": dropped})
 
 
 async def migrate_inventory_system(request: web.Request) -> web.Response:

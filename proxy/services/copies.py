@@ -17,6 +17,7 @@ from proxy.domain.lifetimes import Lifetime, Use, lifetime
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import ShopRequest
 from proxy.domain.resources import Kind
+from proxy.domain.visibility import SAFE_METHODS
 from proxy.domain.wire import headers_for_client, is_jsonp
 from proxy.errors import BudgetExhausted, UpstreamBroken, UpstreamTimeout
 from proxy.services.answers import Change
@@ -74,6 +75,11 @@ class Copies:
         if copy is not None and is_failure(answer.status):
             return copy.answer, copy.decision(Source.STALE, Use.IF_UPSTREAM_FAILS)
         return answer, Decision(Source.MISS, upstream_status=answer.status)
+
+    async def changed(self, request: ShopRequest, status: int) -> None:
+        """A write went through: copies of what it names are dropped (RFC 9111 section 4.4)."""
+        if request.method not in SAFE_METHODS and status < 400:
+            await self.store.purge([request.raw_path], soft=False)
 
     async def stop(self) -> None:
         """Refreshes wait long for budget: they are not waited for."""

@@ -61,6 +61,7 @@ class PassthroughService:
             return
         async with self.upstream.open(call, trace) as response:
             decision = Decision(Source.BYPASS, upstream_status=response.status)
+            await self.copies.changed(request, response.status)
             if _must_be_whole(request, response):
                 answer = await read_whole(response, self.upstream.deadline_s)
                 yield self._whole(request, answer, decision)

@@ -63,6 +63,11 @@ class ReleaseService:
             case _Copy(state=Freshness.STALE):
                 self._refresh_behind(release_id, trace.request_id)
                 return self._from_copy(request, copy, audience, Source.STALE, "stale-while-revalidate")
+            case _Copy(state=Freshness.PURGED):
+                try:
+                    return await self._from_upstream(request, release_id, audience, trace, expired=False)
+                except (UpstreamBroken, UpstreamTimeout, BudgetExhausted):
+                    return self._from_copy(request, copy, audience, Source.STALE, "stale-if-error")
             case _:
                 return await self._from_upstream(request, release_id, audience, trace, expired=copy is not None)
 
@@ -99,7 +104,8 @@ class ReleaseService:
         except DatabaseUnavailable:
             return None
         age_s = (self.now() - stored.fetched_at).total_seconds()
-        return _Copy(stored.body, audio, age_s, freshness(age_s, self.fresh_for_s, self.content_max_age_s))
+        state = freshness(age_s, self.fresh_for_s, self.content_max_age_s, purged=stored.purged)
+        return _Copy(stored.body, audio, age_s, state)
 
     def _from_copy(
         self, request: ShopRequest, copy: _Copy, audience: Audience, source: Source, detail: str | None = None

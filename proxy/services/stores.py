@@ -76,7 +76,7 @@ class StoreService:
         return (self.now() - state.swept_at).total_seconds() if state.swept_at else float("inf")
 
     def _is_due(self, state: StoreState) -> bool:
-        return self._age_s(state) >= self.fresh_for_s
+        return state.purged or self._age_s(state) >= self.fresh_for_s
 
     def _is_expired(self, state: StoreState) -> bool:
         return self._age_s(state) >= self.content_max_age_s
@@ -96,7 +96,7 @@ class StoreService:
         if waited:
             return Decision(Source.MISS)
         age_s = self._age_s(state)
-        stale = age_s >= self.fresh_for_s
+        stale = self._is_due(state)
         return Decision(
             Source.STALE if stale else Source.HIT,
             age_s=age_s,

@@ -1,0 +1,46 @@
+"""What an operator asks to be dropped: one release, one store, or a path and what lies below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proxy.domain.resources import RELEASE_ID_MAX
+from proxy.errors import BadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeRelease:
+    release_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeStore:
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
+class PurgePath:
+    """As clients ask for it, percent-encoded, without a query."""
+
+    path: str
+
+
+Purge = PurgeRelease | PurgeStore | PurgePath
+
+ADVICE = 'The body must be {"release": id}, {"store": name} or {"path": "/…"}, and may say {"soft": false}.'
+
+
+def parse_purge(asked: Mapping[str, object]) -> tuple[Purge, bool]:
+    """What, and whether softly. Raises BadRequest."""
+    soft = asked.get("soft", True)
+    if len(asked.keys() - {"soft"}) != 1 or not isinstance(soft, bool):
+        raise BadRequest(ADVICE)
+    match asked:
+        case {"release": int(release_id)} if type(release_id) is int and 0 < release_id <= RELEASE_ID_MAX:
+            return PurgeRelease(release_id), soft
+        case {"store": str(username)} if username and "/" not in username:
+            return PurgeStore(username.lower()), soft
+        case {"path": str(path)} if path.startswith("/") and "?" not in path:
+            return PurgePath(path), soft
+    raise BadRequest(ADVICE)

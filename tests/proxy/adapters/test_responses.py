@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from proxy.adapters.responses import EVICT_TO, FILE_NAME, ResponseStore, StoredAnswer, packed, unpacked
+from proxy.adapters.upstream import Answer
+
+WHEN = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+
+
+def stored(body: bytes = b'{"id": 1}') -> StoredAnswer:
+    headers = CIMultiDict([("Content-Type", "application/json"), ("Link", "one"), ("Link", "two")])
+    return StoredAnswer(Answer(200, headers, body), WHEN)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[ResponseStore]:
+    opened = ResponseStore(tmp_path)
+    yield opened
+    await opened.close()
+
+
+async def test_what_was_written_is_read_byte_for_byte(store: ResponseStore) -> None:
+    assert await store.read("key") is None
+    await store.write("key", "/masters/1", stored(b"\x00\n any bytes"))
+    assert await store.read("key") == stored(b"\x00\n any bytes")
+
+
+async def test_it_survives_a_restart_and_is_private(store: ResponseStore, tmp_path: Path) -> None:
+    await store.write("key", "/masters/1", stored())
+    await store.close()
+    assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
+    again = ResponseStore(tmp_path)
+    assert await again.read("key") == stored()
+    await again.close()
+
+
+async def test_beyond_the_bound_the_least_recently_used_go_and_the_file_shrinks(tmp_path: Path) -> None:
+    store = ResponseStore(tmp_path, bytes_max=1_000_000)
+    for number in range(9):
+        await store.write(f"{number}", "/x", stored(b"x" * 100_000))
+    assert await store.read("0"), "used again: it stays"
+    await store.write("9", "/x", stored(b"x" * 100_000))
+    kept = [number for number in range(10) if await store.read(f"{number}")]
+    assert 0 in kept
+    assert 1 not in kept
+    assert 9 in kept
+    assert len(kept) * 100_000 <= 1_000_000 * EVICT_TO
+    await store.write("10", "/x", stored(b"x" * 950_000))
+    await store.close()
+    assert (tmp_path / FILE_NAME).stat().st_size < 1_500_000
+
+
+async def test_many_at_once(store: ResponseStore) -> None:
+    await asyncio.gather(*(store.write(f"{number}", "/x", stored()) for number in range(200)))
+    found = await asyncio.gather(*(store.read(f"{number}") for number in range(200)))
+    assert all(found)
+
+
+@pytest.mark.parametrize("garbage", [b"no database at all" * 1000, b"SQLite format 3\x00" + b"\xff" * 5000])
+async def test_a_broken_file_is_a_miss_and_begun_anew(tmp_path: Path, garbage: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(garbage)
+    store = ResponseStore(tmp_path)
+    assert await store.read("key") is None
+    await store.write("key", "/x", stored())
+    assert await store.read("key") == stored()
+    await store.close()
+
+
+async def test_a_folder_that_cannot_be_used_is_a_miss(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = ResponseStore(tmp_path / "file")
+    assert await store.read("key") is None
+    await store.write("key", "/x", stored())
+    assert await store.purge(["/x"], soft=True) == 0
+    await store.close()
+
+
+async def test_a_purge_takes_a_path_and_what_lies_below_it(store: ResponseStore) -> None:
+    for path in ("/masters/1", "/masters/1/versions", "/masters/11", "/Users/Bob/inventory"):
+        await store.write(path, path, stored())
+    assert await store.purge(["/masters/1"], soft=False) == 2
+    assert await store.read("/masters/1/versions") is None
+    assert await store.read("/masters/11")
+    assert await store.purge(["/users/bob"], soft=False) == 1
+
+
+async def test_a_soft_purge_leaves_the_copy_marked_until_it_is_written_anew(store: ResponseStore) -> None:
+    await store.write("key", "/x", stored())
+    assert await store.purge(["/x"], soft=True) == 1
+    found = await store.read("key")
+    assert found
+    assert found.purged
+    await store.write("key", "/x", stored())
+    assert await store.read("key") == stored()
+
+
+@given(st.binary())
+def test_a_value_that_is_not_ours_is_a_miss(value: bytes) -> None:
+    assert unpacked(value, False) is None
+    assert unpacked(b"1 " + value, False) is None
+
+
+def test_a_value_is_no_pickle() -> None:
+    assert packed(stored()).startswith(b'1 {"status":200')

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.domain.purge import Purge, PurgePath, PurgeRelease, PurgeStore, parse_purge
+from proxy.errors import BadRequest
+
+
+@pytest.mark.parametrize(
+    ("asked", "what", "soft"),
+    [
+        ({"release": 1}, PurgeRelease(1), True),
+        ({"release": 1, "soft": False}, PurgeRelease(1), False),
+        ({"store": "Vinyl_Den"}, PurgeStore("vinyl_den"), True),
+        ({"path": "/masters/1", "soft": True}, PurgePath("/masters/1"), True),
+    ],
+)
+def test_what_can_be_asked(asked: dict[str, object], what: Purge, soft: bool) -> None:
+    assert parse_purge(asked) == (what, soft)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"soft": True},
+        {"release": "1"},
+        {"release": True},
+        {"release": 0},
+        {"release": 2**40},
+        {"store": ""},
+        {"store": "a/b"},
+        {"store": 1},
+        {"path": "masters/1"},
+        {"path": "/masters/1?x"},
+        {"release": 1, "store": "a"},
+        {"release": 1, "soft": "no"},
+        {"release": 1, "other": 2},
+    ],
+)
+def test_anything_else_is_refused_with_advice(asked: dict[str, object]) -> None:
+    with pytest.raises(BadRequest, match="release"):
+        parse_purge(asked)

@@ -1,0 +1,240 @@
+"""Stories of the response cache: what is kept, for whom, for how long, and what an operator can do about it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from proxy import keys
+from proxy.adapters.responses import FILE_NAME
+from proxy.services.copies import Copies
+from tests.conftest import ADMIN_TOKEN, STORE, Proxy, StartProxy
+from tests.simulated_discogs import Fault, SimulatedDiscogs
+from tests.simulated_discogs.faults import FaultKind
+
+INVENTORY = f"/users/{STORE}/inventory"
+HOUR = timedelta(hours=1)
+FAILURES: tuple[FaultKind, ...] = ("html", "empty", "broken_json", "truncated", "reset_before_headers", "gzip_bomb")
+
+
+def master(discogs: SimulatedDiscogs) -> str:
+    found = (discogs.catalogue.master_id_of(heading.id) for heading in discogs.catalogue.headings())
+    return f"/masters/{next(filter(None, found))}"
+
+
+def later(proxy: Proxy, passed: timedelta) -> None:
+    """Time passes for the copies."""
+    now = datetime.now(UTC) + passed
+    copies(proxy).now = lambda: now
+
+
+def copies(proxy: Proxy) -> Copies:
+    return proxy.app[keys.PASSTHROUGH].copies
+
+
+def status_of(response: object) -> str:
+    return str(response.headers["Cache-Status"])  # type: ignore[attr-defined]
+
+
+async def test_the_second_request_costs_no_call(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    for path in (master(discogs), "/database/search?q=love", INVENTORY, f"{INVENTORY}?page=2"):
+        first, body = await proxy.get(path)
+        calls = len(discogs.calls)
+        second, again = await proxy.get(path)
+        assert len(discogs.calls) == calls, path
+        assert "fwd=uri-miss" in status_of(first)
+        assert "; hit; ttl=" in status_of(second)
+        assert second.headers["Age"] == "0"
+        assert again == body
+
+
+@pytest.mark.parametrize(
+    "header", [{"Cache_Control": "no-cache"}, {"Cache_Control": "max-age=0"}, {"Pragma": "no-cache"}]
+)
+async def test_a_client_cannot_force_a_call(proxy: Proxy, discogs: SimulatedDiscogs, header: dict[str, str]) -> None:
+    """As Node's fetch does with cache: 'no-store'."""
+    await proxy.get(INVENTORY)
+    response, _ = await proxy.get(INVENTORY, **header)
+    assert "; hit;" in status_of(response)
+
+
+async def test_a_listing_about_to_be_bought_is_asked_for_each_time(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    listing = next(iter(discogs.catalogue.for_sale(STORE)))
+    for _ in range(2):
+        response, _ = await proxy.get(f"/marketplace/listings/{listing.id}")
+        assert "fwd=bypass" in status_of(response)
+    assert len(discogs.calls) == 2
+
+
+async def test_what_depends_on_the_request_is_kept_apart(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    path = master(discogs)
+    html = "application/vnd.discogs.v2.html+json"
+    for _ in range(2):
+        await proxy.get(path)
+        await proxy.get(f"{path}?curr_abbr=EUR")
+        await proxy.get(path, Accept=html)
+    assert len(discogs.calls) == 3
+    jsonp = f"{path}?callback=one"
+    _, body = await proxy.get(jsonp)
+    assert body.startswith(b"one(")
+    _, body = await proxy.get(f"{path}?callback=two")
+    assert body.startswith(b"two(")
+
+
+async def test_what_somebody_gets_with_his_credential_is_nobody_elses(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    discogs.register_user(STORE, "owner-token")
+    _, owners = await proxy.get(f"{INVENTORY}?per_page=100", Authorization="Discogs token=owner-token")
+    assert b"external_id" in owners
+    _, others = await proxy.get(f"{INVENTORY}?per_page=100")
+    assert b"external_id" not in others
+    response, owners = await proxy.get(f"{INVENTORY}?per_page=100", Authorization="Discogs token=owner-token")
+    assert b"external_id" in owners
+    assert "hit" not in status_of(response)
+
+
+async def test_neither_credentials_nor_owners_fields_reach_the_file(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    discogs.register_user(STORE, "op-token")
+    proxy = await start_proxy(DISCOGS_TOKEN="op-token")
+    for path in (f"{INVENTORY}?per_page=100", "/database/search?q=love", "/database/search?q=love&callback=cb"):
+        _, body = await proxy.get(f"{path}&key=client-key&secret=client-secret")
+        assert b"user_data" not in body
+    await copies(proxy).store.close()
+    folder = proxy.app[keys.SETTINGS].data_dir
+    kept = b"".join(file.read_bytes() for file in folder.glob(f"{FILE_NAME}*"))
+    assert b"listings" in kept
+    for secret in (b"op-token", b"client-key", b"client-secret", b"external_id", b"in_cart", b"user_data"):
+        assert secret not in kept
+
+
+async def test_a_stale_copy_is_shown_while_it_is_renewed(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    await proxy.get("/database/search?q=love")
+    later(proxy, timedelta(minutes=11))
+    response, _ = await proxy.get("/database/search?q=love")
+    assert "detail=stale-while-revalidate" in status_of(response)
+    assert int(response.headers["Age"]) >= 660
+    for task in list(copies(proxy)._refreshing.values()):
+        await task
+    assert len(discogs.calls) == 2
+    response, _ = await proxy.get("/database/search?q=love")
+    assert "; hit; ttl=" in status_of(response)
+    assert "stale" not in status_of(response)
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+async def test_while_upstream_fails_a_copy_is_shown_for_six_hours_and_marked(
+    proxy: Proxy, discogs: SimulatedDiscogs, kind: FaultKind
+) -> None:
+    _, body = await proxy.get("/database/search?q=love")
+    discogs.add_fault(Fault(kind=kind, status=200 if kind == "html" else None))
+    later(proxy, HOUR)
+    for _ in range(5):
+        response, shown = await proxy.get("/database/search?q=love")
+        assert response.status == 200
+        assert "detail=stale-if-error" in status_of(response)
+        assert shown == body
+    # One attempt, then it is held down. aiohttp repeats one whose connection was dropped before an answer.
+    assert len(discogs.calls) == (3 if kind == "reset_before_headers" else 2)
+    later(proxy, 6 * HOUR)
+    response, shown = await proxy.get("/database/search?q=love")
+    assert response.status == 502
+    assert json.loads(shown)["message"]
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_an_error_of_upstream_is_a_failure_too(proxy: Proxy, discogs: SimulatedDiscogs, status: int) -> None:
+    await proxy.get("/database/search?q=love")
+    discogs.add_fault(Fault(kind="status", status=status))
+    later(proxy, HOUR)
+    response, _ = await proxy.get("/database/search?q=love")
+    assert response.status == 200
+    assert "detail=stale-if-error" in status_of(response)
+
+
+async def test_a_404_is_kept_for_a_minute_and_a_refusal_is_not(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    for _ in range(2):
+        response, _ = await proxy.get("/masters/2147483646")
+        assert response.status == 404
+    assert len(discogs.calls) == 1
+    discogs.add_fault(Fault(kind="status", status=403, times=1))
+    assert (await proxy.get("/artists/1"))[0].status == 403
+    calls = len(discogs.calls)
+    await proxy.get("/artists/1")
+    assert len(discogs.calls) == calls + 1
+
+
+async def test_a_release_from_the_cache_keeps_its_age(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
+    """Else each request would make the stored body young again, and six hours would never be over."""
+    proxy = await start_proxy()
+    release_id = next(iter(discogs.catalogue.for_sale(STORE))).release_id
+    await proxy.get(f"/releases/{release_id}")
+    later(proxy, 2 * HOUR)
+    response, _ = await proxy.get(f"/releases/{release_id}")
+    assert int(response.headers["Age"]) >= 7200
+
+
+async def purge(proxy: Proxy, asked: object, token: str = ADMIN_TOKEN) -> tuple[int, dict[str, object]]:
+    response, body = await proxy.request(
+        "POST", "/api/admin/purge", data=json.dumps(asked), Authorization=f"Bearer {token}"
+    )
+    return response.status, json.loads(body)
+
+
+async def test_a_hard_purge_drops_and_says_what(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    await proxy.get(INVENTORY)
+    await proxy.get(f"{INVENTORY}?page=2")
+    status, told = await purge(proxy, {"store": STORE.upper(), "soft": False})
+    assert (status, told) == (200, {"soft": False, "dropped": {"answers": 2, "listings": 0}})
+    response, _ = await proxy.get(INVENTORY)
+    assert "fwd=uri-miss" in status_of(response)
+
+
+async def test_after_a_soft_purge_upstream_is_asked_and_the_copy_still_serves_while_it_fails(
+    proxy: Proxy, discogs: SimulatedDiscogs
+) -> None:
+    path = master(discogs)
+    await proxy.get(path)
+    assert (await purge(proxy, {"path": path}))[1] == {"soft": True, "dropped": {"answers": 1}}
+    discogs.add_fault(Fault(kind="html", status=503, times=1))
+    response, _ = await proxy.get(path)
+    assert "detail=stale-if-error" in status_of(response)
+    later(proxy, timedelta(minutes=1))
+    response, _ = await proxy.get(path)
+    assert "fwd=uri-miss" in status_of(response)
+
+
+async def test_a_persisted_release_can_be_purged(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    await proxy.get(f"{INVENTORY}?per_page=100")
+    await proxy.admin("POST", "/api/admin/process-queue?limit=100")
+    _, body = await proxy.get(f"{INVENTORY}?per_page=100")
+    release_id = next(row["release"]["id"] for row in json.loads(body)["listings"] if row["audio_matches"])
+    path = f"/releases/{release_id}"
+    assert "hit" in status_of((await proxy.get(path))[0])
+    assert (await purge(proxy, {"release": release_id}))[1]["dropped"] == {"answers": 0, "releases": 1}
+    response, body = await proxy.get(path)
+    assert "fwd=uri-miss" in status_of(response)
+    assert json.loads(body)["audio_matches"], "matches are no copies"
+    assert "hit" in status_of((await proxy.get(path))[0])
+
+
+async def test_a_purge_needs_the_token_and_a_clear_wish(proxy: Proxy) -> None:
+    assert (await purge(proxy, {"release": 1}, token="wrong"))[0] == 401
+    wrong: tuple[object, ...] = ({}, [], {"release": "x"}, {"path": "x"})
+    for asked in wrong:
+        status, told = await purge(proxy, asked)
+        assert status == 400
+        assert told["message"]
+
+
+async def test_a_write_through_the_proxy_drops_the_copy(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    discogs.register_user("anna", "annas-token")
+    await proxy.get("/users/anna")
+    response, _ = await proxy.request(
+        "POST", "/users/anna", data='{"name": "A"}', Authorization="Discogs token=annas-token"
+    )
+    assert response.status == 200
+    response, _ = await proxy.get("/users/anna")
+    assert "fwd=uri-miss" in status_of(response)
