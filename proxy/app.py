@@ -120,11 +120,12 @@ async def upstream(app: web.Application) -> AsyncIterator[None]:
 
 def operator_credential(settings: Settings) -> OperatorCredential | None:
     """Key and secret are the better choice where both are set: they carry no user's identity."""
+    token, public_view = settings.discogs_token, settings.own_front_end_view == "public"
     if settings.discogs_consumer_key:
         header = f"Discogs key={settings.discogs_consumer_key}, secret={settings.discogs_consumer_secret}"
-        return OperatorCredential(header, identifies=False)
-    if settings.discogs_token:
-        return OperatorCredential(f"Discogs token={settings.discogs_token}", identifies=True)
+        return OperatorCredential(header, identifies=False, token=token, public_view=public_view)
+    if token:
+        return OperatorCredential(f"Discogs token={token}", identifies=True, token=token, public_view=public_view)
     return None
 
 

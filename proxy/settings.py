@@ -308,6 +308,8 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
         yield "WEBHOOK_SECRET is set, but WEBHOOK_URL is not"
     if "youtube" in values["match_providers"] and not values["youtube_api_key"]:
         yield "MATCH_PROVIDERS names youtube, but YOUTUBE_API_KEY is not set"
+    if values["own_front_end_view"] == "public" and not values["discogs_token"]:
+        yield "OWN_FRONT_END_VIEW is public, but DISCOGS_TOKEN, by which that front end is known, is not set"
     if values["discogs_api_url"] == f"http://{values['host']}:{values['port']}":
         yield "DISCOGS_API_URL is the proxy itself (HOST and PORT): it must be the upstream"
     aliases = [each.alias.lower() for each in values["stores"]]

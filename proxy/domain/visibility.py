@@ -6,6 +6,7 @@ or the caller himself may see: every path of the proxy goes through `plan`.
 
 from __future__ import annotations
 
+import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class Caller:
     query_credentials: bool = False
     signed: bool = False
     """By OAuth with HMAC or RSA over the URL: cannot survive a change of host."""
+    is_operator: bool = False
+    """Bears the operator's own token: the shop's own front end, or the operator himself."""
 
     @property
     def has_credential(self) -> bool:
@@ -45,10 +48,16 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class OperatorCredential:
-    """The operator's own. `identifies` is true for a token (it is a user's), false for key and secret."""
+    """The operator's own. `identifies` is true for a token (it is a user's), false for key and secret.
+
+    `token` is the token that makes a caller the operator, also where key and secret are used for our calls.
+    """
 
     authorization: str = field(repr=False)
     identifies: bool
+    token: str | None = field(default=None, repr=False)
+    public_view: bool = False
+    """OWN_FRONT_END_VIEW=public: who bears that token gets what the public sees of public resources."""
 
 
 class Using(StrEnum):
@@ -97,7 +106,7 @@ NO_IDENTITY = frozenset({Kind.LISTING, Kind.MARKETPLACE_STATS, Kind.PROFILE})
 """Public resources whose answer follows the asking user (currency, e-mail, drafts): never with the operator's token."""
 
 
-def caller_of(authorization: Sequence[str], raw_query: str) -> Caller:
+def caller_of(authorization: Sequence[str], raw_query: str, operators_token: str | None = None) -> Caller:
     """Credentials in the query count like headers. An Authorization of unknown form counts as identifying somebody."""
     parameters = {name.lower(): value for name, value in parse_qsl(raw_query, keep_blank_values=True)}
     in_query = any(is_credential_parameter(name) for name in parameters)
@@ -107,6 +116,19 @@ def caller_of(authorization: Sequence[str], raw_query: str) -> Caller:
         authorization=tuple(authorization),
         query_credentials=in_query,
         signed=bool(signature_method) and signature_method.upper() != "PLAINTEXT",
+        is_operator=operators_token is not None and _bears_only(operators_token, authorization, parameters),
+    )
+
+
+def _bears_only(token: str, authorization: Sequence[str], parameters: Mapping[str, str]) -> bool:
+    """This token and no other credential beside it. Compared in constant time."""
+    shown = [found[1] if (found := TOKEN.fullmatch(value)) else "" for value in authorization]
+    shown += [parameters["token"]] if "token" in parameters else []
+    others = any(is_credential_parameter(name) and name != "token" for name in parameters)
+    return (
+        bool(shown)
+        and not others
+        and all(hmac.compare_digest(each.encode("utf-8", "surrogatepass"), token.encode()) for each in shown)
     )
 
 
@@ -119,6 +141,7 @@ def _identifies(authorization: Sequence[str], parameters: Mapping[str, str]) -> 
     return in_query or any(not KEY_AND_SECRET.fullmatch(value) for value in authorization)
 
 
+TOKEN = re.compile(r"\s*Discogs\s+token\s*=\s*([^\s,]+)\s*", re.IGNORECASE)
 KEY_AND_SECRET = re.compile(r"\s*Discogs\s+(?:(?:key|secret)\s*=\s*[^\s,]*\s*,?\s*)+", re.IGNORECASE)
 SIGNATURE_METHOD = re.compile(r'\boauth_signature_method\s*=\s*"?([^",\s]*)', re.IGNORECASE)
 
@@ -132,7 +155,7 @@ def plan(method: str, resource: Resource, caller: Caller, operator: OperatorCred
     """The one decision about credentials, for every request that may go upstream."""
     if caller.signed:
         return Refuse(SIGNED_ADVICE)
-    if caller.tier is Tier.IDENTIFIED:
+    if caller.tier is Tier.IDENTIFIED and not _wants_public_view(resource, caller, operator, raw_query):
         return Ask(Using.CALLER)
     if operator is None or not _allowed(method, resource, operator, raw_query):
         return Ask(Using.CALLER if caller.has_credential else Using.NOBODY)
@@ -141,6 +164,22 @@ def plan(method: str, resource: Resource, caller: Caller, operator: OperatorCred
         for_sale_only=operator.identifies and resource.kind is Kind.INVENTORY,
         strip=operator.identifies,
     )
+
+
+def _wants_public_view(resource: Resource, caller: Caller, operator: OperatorCredential | None, raw_query: str) -> bool:
+    """The shop's own front end, whose server sends its owner's token, where the operator said that it is one.
+
+    Of an inventory he must ask for For Sale by name: without a status an owner means all of his listings.
+    """
+    if operator is None or not operator.public_view or not caller.is_operator:
+        return False
+    if resource.kind is Kind.INVENTORY:
+        return asks_for_sale(raw_query)
+    return resource.kind in ANY_CREDENTIAL
+
+
+def asks_for_sale(raw_query: str) -> bool:
+    return [value.lower() for name, value in parse_qsl(raw_query) if name.lower() == "status"] == ["for sale"]
 
 
 def _allowed(method: str, resource: Resource, operator: OperatorCredential, raw_query: str) -> bool:

@@ -54,8 +54,11 @@ def read_request(request: web.Request) -> ShopRequest:
         raise MethodNotAllowed(f"Method {request.method} is not allowed for this resource.")
     raw_path, raw_query = split_target(request.raw_path)
     resource = resource_of(raw_path)
-    caller = caller_of(request.headers.getall("Authorization", []), raw_query)
-    decided = plan(request.method, resource, caller, request.app[keys.UPSTREAM].operator, raw_query)
+    operator = request.app[keys.UPSTREAM].operator
+    caller = caller_of(
+        request.headers.getall("Authorization", []), raw_query, operator.token if operator is not None else None
+    )
+    decided = plan(request.method, resource, caller, operator, raw_query)
     if isinstance(decided, Refuse):
         raise Unauthorized(decided.advice)
     return ShopRequest(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+import structlog
 
 from matcher import store
 from matcher.database import Database
@@ -19,6 +21,14 @@ from proxy.domain.wire import encode_json
 from proxy.services.answers import document, error_served, made_public, served, unchanged
 from proxy.services.copies import Copies
 
+ADVISED_MAX = 1000
+ADVICE = (
+    "if that is the shop's own front end, set OWN_FRONT_END_VIEW=public and ask with status=For Sale: it then gets "
+    "what the public sees, without drafts and owner's fields, from the proxy's copies"
+)
+
+log = structlog.get_logger()
+
 
 @dataclass(slots=True)
 class InventoryService:
@@ -28,9 +38,11 @@ class InventoryService:
     upstream: Upstream
     copies: Copies
     on_enqueued: Callable[[], None]
+    _advised: set[str] = field(default_factory=set)
 
     async def serve(self, request: ShopRequest, username: str, audience: Audience, trace: Trace) -> Served:
         """Raises ProxyError."""
+        self._advise(request, username)
         call = Call(
             "GET",
             request.target,
@@ -52,6 +64,17 @@ class InventoryService:
         else:
             page = enrich_inventory(page, known, audience)
         return served(request, answer, found.seal(encode_json(page)), decision, self.upstream.origin)
+
+    def _advise(self, request: ShopRequest, username: str) -> None:
+        """A shop whose server sends its owner's token saves no calls: said once per store, with what to change."""
+        forwarded = request.caller.is_operator and not request.ask.shared
+        if forwarded and username.lower() not in self._advised and len(self._advised) < ADVISED_MAX:
+            self._advised.add(username.lower())
+            log.warning(
+                "store is forwarded, not kept: it is asked for with the operator's own token",
+                store=username,
+                change=ADVICE,
+            )
 
     async def _queue_and_look_up(self, page: dict[str, object], username: str) -> dict[int, Audio]:
         """In one transaction, so that what is shown as queued is queued."""

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 
 from proxy import keys
 from proxy.adapters.responses import FILE_NAME
@@ -174,6 +175,33 @@ async def test_a_release_from_the_cache_keeps_its_age(start_proxy: StartProxy, d
     later(proxy, 2 * HOUR)
     response, _ = await proxy.get(f"/releases/{release_id}")
     assert int(response.headers["Age"]) >= 7200
+
+
+async def test_a_shop_that_sends_its_owners_token_may_get_the_public_view(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    discogs.register_user(STORE, "op-token")
+    proxy = await start_proxy(DISCOGS_TOKEN="op-token", OWN_FRONT_END_VIEW="public")
+    path = f"{INVENTORY}?status=For+Sale&per_page=100"
+    for _ in range(3):
+        response, body = await proxy.get(path, Authorization="Discogs token=op-token")
+        assert b"external_id" not in body
+        assert response.headers["Cache-Control"].startswith("private")
+    assert len(discogs.calls) == 1
+    _, body = await proxy.get(f"{INVENTORY}?status=Draft", Authorization="Discogs token=op-token")
+    assert {row["status"] for row in json.loads(body)["listings"]} == {"Draft"}
+
+
+async def test_otherwise_it_is_forwarded_enriched_and_the_log_says_what_to_change(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs, logs: list[structlog.types.EventDict]
+) -> None:
+    discogs.register_user(STORE, "op-token")
+    proxy = await start_proxy(DISCOGS_TOKEN="op-token")
+    for _ in range(3):
+        _, body = await proxy.get(f"{INVENTORY}?status=For+Sale", Authorization="Discogs token=op-token")
+        assert all("audio_matches" in row for row in json.loads(body)["listings"])
+    assert len(discogs.calls) == 3
+    assert ["OWN_FRONT_END_VIEW=public" in str(event.get("change")) for event in logs].count(True) == 1
 
 
 async def purge(proxy: Proxy, asked: object, token: str = ADMIN_TOKEN) -> tuple[int, dict[str, object]]:

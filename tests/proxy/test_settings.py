@@ -70,6 +70,7 @@ def test_a_secret_is_never_shown() -> None:
     [
         ({"DISCOGS_CONSUMER_KEY": "k"}, "DISCOGS_CONSUMER_KEY and DISCOGS_CONSUMER_SECRET must be set together"),
         ({"TLS_KEY": __file__}, "TLS_CERT and TLS_KEY must be set together"),
+        ({"OWN_FRONT_END_VIEW": "public"}, "OWN_FRONT_END_VIEW is public, but DISCOGS_TOKEN"),
         ({"MATCH_PROVIDERS": "youtube"}, "YOUTUBE_API_KEY is not set"),
         ({"STORES": "a=x,A=y"}, "STORES names a twice"),
         ({"WEBHOOK_SECRET": "s"}, "WEBHOOK_URL is not"),

@@ -201,3 +201,66 @@ def test_every_form_of_identity_is_kept_apart_from_the_shared_view() -> None:
         decided = plan("GET", resource_of("/releases/1"), caller_of([authorization], ""), operator, "")
         assert isinstance(decided, Ask)
         assert not decided.shared
+
+
+# --- the shop's own front end -------------------------------------------------------------------------------------
+
+OWN = OperatorCredential("Discogs token=t", identifies=True, token="t", public_view=True)
+BOTH = OperatorCredential("Discogs key=k, secret=s", identifies=False, token="t", public_view=True)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "query", "is_operator"),
+    [
+        (["Discogs token=t"], "", True),
+        (["discogs  TOKEN = t "], "", True),
+        ([], "token=t", True),
+        (["Discogs token=t"], "token=t", True),
+        (["Discogs token=x"], "", False),
+        (["Discogs token=t"], "token=x", False),
+        (["Discogs token=t, key=k"], "", False),
+        (["Discogs token=t", 'OAuth oauth_token="a"'], "", False),
+        (["Discogs token=t"], "key=k&secret=s", False),
+        (["Discogs token=\udcff"], "", False),
+        ([], "", False),
+    ],
+)
+def test_the_operator_is_known_by_his_token_alone(authorization: list[str], query: str, is_operator: bool) -> None:
+    assert caller_of(authorization, query, "t").is_operator is is_operator
+    assert not caller_of(authorization, query).is_operator
+
+
+@pytest.mark.parametrize("operator", [OWN, BOTH])
+@pytest.mark.parametrize(
+    ("path", "query", "shared"),
+    [
+        ("/users/me/inventory", "status=For+Sale", True),
+        ("/users/me/inventory", "status=for%20sale&page=2", True),
+        ("/users/me/inventory", "", False),
+        ("/users/me/inventory", "status=All", False),
+        ("/users/me/inventory", "status=For+Sale&status=Draft", False),
+        ("/releases/1", "", True),
+        ("/masters/1/versions", "", True),
+        ("/users/me", "", False),
+        ("/marketplace/listings/1", "", False),
+        ("/marketplace/orders", "", False),
+        ("/oauth/identity", "", False),
+        ("/some/gateway", "", False),
+    ],
+)
+def test_the_shops_own_front_end_gets_the_public_view_of_public_resources(
+    operator: OperatorCredential, path: str, query: str, shared: bool
+) -> None:
+    caller = caller_of(["Discogs token=t"], query, operator.token)
+    decided = plan("GET", resource_of(path), caller, operator, query)
+    assert isinstance(decided, Ask)
+    assert decided.shared is shared
+
+
+def test_only_where_the_operator_said_so_and_only_for_reads() -> None:
+    caller = caller_of(["Discogs token=t"], "", "t")
+    inventory, release = resource_of("/users/me/inventory"), resource_of("/releases/1")
+    forward = OperatorCredential("Discogs token=t", identifies=True, token="t")
+    assert plan("GET", inventory, caller, forward, "status=For+Sale") == Ask(Using.CALLER)
+    assert plan("POST", release, caller, OWN, "") == Ask(Using.CALLER)
+    assert plan("GET", release, caller_of(["Discogs token=x"], "", "t"), OWN, "") == Ask(Using.CALLER)
