@@ -21,6 +21,7 @@ OUTAGES = (
     OSError,  # refused, reset; TimeoutError is one too
     asyncpg.InterfaceError,  # the pool is closing, the connection is lost
     asyncpg.PostgresConnectionError,
+    asyncpg.TransactionRollbackError,  # deadlock, serialization: nothing was done
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
     asyncpg.OperatorInterventionError,  # shutting down, starting up, terminated, statement timeout
     asyncpg.PostgresSystemError,  # I/O error of the server

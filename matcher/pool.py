@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -194,6 +195,8 @@ class Matcher:
         fetched = await self.fetch_release(job.release_id)
         body = parse_body(fetched.body)
         release = parse_release(body)
+        if release.release_id != job.release_id:
+            raise MalformedRelease(f"the body is that of release {release.release_id}")
         candidates = [found for each in self.providers for found in await each.candidates(release, body)]
         # A box set takes seconds: shoppers must not wait for it.
         return _Found(fetched, body, await asyncio.to_thread(match_release, release, candidates))
@@ -264,11 +267,19 @@ def parse_body(body: bytes) -> Mapping[str, object]:
     """Raises MalformedRelease when it is not a JSON object."""
     try:
         parsed = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedRelease(f"the release is not JSON: {error}") from None
+    except orjson.JSONDecodeError:
+        parsed = _parse_leniently(body)
     if not isinstance(parsed, dict):
         raise MalformedRelease("the release is not a JSON object")
     return parsed
+
+
+def _parse_leniently(body: bytes) -> object:
+    """With lone surrogates, which Discogs' older servers can write. Raises MalformedRelease."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedRelease(f"the release is not JSON: {error}") from None
 
 
 def describe(error: Exception) -> str:

@@ -27,6 +27,10 @@ LEASE_S = 90.0
 """A job whose worker died is free again after this; every job ends well before it."""
 
 
+MIGRATION_TIMEOUT_S = 3600.0
+"""For what reads a whole table of the old system; nobody waits for it."""
+
+
 class Priority(IntEnum):
     """Order of the queue; lower is sooner."""
 
@@ -74,11 +78,25 @@ async def enqueue(
 
     Asking twice is asking once, the higher priority wins. A decided release is queued again when its fingerprint is
     known to have changed; an unmatched one after its rest as well. A failed one waits for a person.
+
+    Rows that stay as they are are not locked, the others in the order of their ids: requests that see the same
+    releases in different orders would deadlock otherwise.
     """
     rows = await connection.fetch(
         """
-        INSERT INTO match_queue AS q (release_id, priority, store_username)
-        SELECT release_id, $2, $3 FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (release_id, place) ORDER BY place
+        WITH wanted AS (
+          SELECT release_id, place FROM unnest($1::bigint[]) WITH ORDINALITY AS given (release_id, place)
+          LEFT JOIN match_queue q USING (release_id)
+          WHERE q.release_id IS NULL
+             OR (q.status = 'queued' AND q.priority > $2)
+             OR (q.status IN ('matched', 'unmatched') AND q.fingerprint <> $4)
+             OR (q.status = 'unmatched' AND q.decided_at < now() - make_interval(days => $5))
+        ), numbered AS (
+          SELECT release_id, nextval(pg_get_serial_sequence('match_queue', 'sequence')) AS sequence
+          FROM (SELECT release_id FROM wanted ORDER BY place) AS in_order
+        )
+        INSERT INTO match_queue AS q (release_id, priority, store_username, sequence) OVERRIDING SYSTEM VALUE
+        SELECT release_id, $2, $3, sequence FROM numbered ORDER BY release_id
         ON CONFLICT (release_id) DO UPDATE SET
           priority = least(q.priority, excluded.priority),
           status = 'queued',
@@ -320,7 +338,7 @@ async def persist(
     await connection.execute(
         """
         DELETE FROM track_matches
-        WHERE release_id = $1 AND verified_at IS NULL AND NOT rejected AND provider IS NOT NULL
+        WHERE release_id = $1 AND verified_at IS NULL AND NOT rejected AND dead_since IS NULL AND provider IS NOT NULL
         """,
         job.release_id,
     )
@@ -360,7 +378,7 @@ async def _upsert_release(
 
 
 async def _insert_matches(connection: Connection, release_id: int, matches: Sequence[JudgedMatch]) -> None:
-    """A track that already has a row (of a person, of the old system) gets no second one; rejected URLs stay away."""
+    """A track with a row of a person or of the old system gets no second one; rejected and dead URLs stay away."""
     await connection.executemany(
         """
         INSERT INTO track_matches (release_id, track_index, sub_index, platform, match_url, confidence, approved,
@@ -369,7 +387,7 @@ async def _insert_matches(connection: Connection, release_id: int, matches: Sequ
         WHERE NOT EXISTS (
           SELECT FROM track_matches
           WHERE release_id = $1 AND track_index = $2 AND sub_index IS NOT DISTINCT FROM $3
-            AND (NOT rejected OR match_url = $5)
+            AND ((NOT rejected AND dead_since IS NULL) OR match_url = $5)
         )
         """,
         [_match_row(release_id, judged) for judged in matches],
@@ -407,11 +425,16 @@ async def refresh_has_audio(connection: Connection, release_id: int) -> None:
 
 
 async def refresh_release(connection: Connection, release_id: int, facts: Metadata, body: StoredBody) -> bool:
-    """Renew the body and facts of a persisted release; an API-only one stays unknown. False: it is not persisted."""
-    known = await connection.fetchval("SELECT true FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
-    if known:
+    """Renew the body and facts of a persisted release; an API-only one stays unknown. False: it is not persisted.
+
+    A body that is older than the stored one changes nothing.
+    """
+    known = await connection.fetchrow(
+        "SELECT body_fetched_at FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id
+    )
+    if known and (known["body_fetched_at"] is None or known["body_fetched_at"] <= body.fetched_at):
         await _upsert_release(connection, release_id, None, facts, body)
-    return bool(known)
+    return known is not None
 
 
 async def is_persisted(connection: Connection, release_id: int) -> bool:
@@ -445,25 +468,30 @@ async def queue_orphans(connection: Connection) -> int:
     rows = await connection.fetch(
         f"""
         INSERT INTO match_queue AS q (release_id, priority, persist_always)
-        SELECT release_id, $1, true FROM ({ORPHANS}) AS orphan
+        SELECT release_id, $1, true FROM ({ORPHANS}) AS orphan ORDER BY release_id
         ON CONFLICT (release_id) DO UPDATE SET
           persist_always = true,
-          status = CASE WHEN q.status IN ('matched', 'unmatched') THEN 'queued' ELSE q.status END
+          status = CASE WHEN q.status = 'processing' THEN q.status ELSE 'queued' END,
+          attempts = CASE WHEN q.status = 'failed' THEN 0 ELSE q.attempts END
         WHERE NOT q.persist_always
         RETURNING 1
         """,  # noqa: S608 (a constant of ours)
         int(Priority.ORPHAN),
+        timeout=MIGRATION_TIMEOUT_S,
     )
     return len(rows)
 
 
 async def count_orphans(connection: Connection) -> int:
-    found = await connection.fetchval(f"SELECT count(*) FROM ({ORPHANS}) AS orphan")  # noqa: S608 (a constant of ours)
+    found = await connection.fetchval(
+        f"SELECT count(*) FROM ({ORPHANS}) AS orphan",  # noqa: S608 (a constant of ours)
+        timeout=MIGRATION_TIMEOUT_S,
+    )
     return int(found)
 
 
 async def count_matches(connection: Connection) -> int:
-    return int(await connection.fetchval("SELECT count(*) FROM track_matches"))
+    return int(await connection.fetchval("SELECT count(*) FROM track_matches", timeout=MIGRATION_TIMEOUT_S))
 
 
 async def foreign_key_is_valid(connection: Connection) -> bool:
@@ -479,7 +507,9 @@ async def foreign_key_is_valid(connection: Connection) -> bool:
 
 async def validate_foreign_key(connection: Connection) -> None:
     """Reads the table once under a lock that blocks neither readers nor writers."""
-    await connection.execute("ALTER TABLE track_matches VALIDATE CONSTRAINT track_matches_release_fk")
+    await connection.execute(
+        "ALTER TABLE track_matches VALIDATE CONSTRAINT track_matches_release_fk", timeout=MIGRATION_TIMEOUT_S
+    )
 
 
 async def refresh_all_has_audio(connection: Connection) -> int:
@@ -494,6 +524,7 @@ async def refresh_all_has_audio(connection: Connection) -> int:
           ) AS any_live FROM releases
         ) AS found
         WHERE found.discogs_id = r.discogs_id AND r.has_audio_matches IS DISTINCT FROM found.any_live
-        """
+        """,
+        timeout=MIGRATION_TIMEOUT_S,
     )
     return int(changed.removeprefix("UPDATE "))

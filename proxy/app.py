@@ -77,6 +77,7 @@ ROUTES = [
     web.post("/api/admin/process-queue", admin.process_queue),
     web.post("/api/admin/purge", admin.purge),
     web.post("/api/admin/migrate-inventory-system", admin.migrate_inventory_system),
+    *(web.route("*", path, unknown_own_path) for path in ("/healthz", "/readyz", "/metrics")),
     web.route("*", "/api", unknown_own_path),
     web.route("*", "/api/{rest:.*}", unknown_own_path),
     web.route("*", "/admin", unknown_own_path),

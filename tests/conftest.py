@@ -126,7 +126,7 @@ async def start_proxy(database_dsn: str, discogs: SimulatedDiscogs, tmp_path: Pa
 async def running_proxy(settings: Settings, dsn: str) -> AsyncIterator[Proxy]:
     async with connected(dsn, connections=5) as database:
         app = make_app(settings, database, ADMIN_TOKEN)
-        runner = Runner(app, access_log=None, shutdown_timeout=1)
+        runner = Runner(app, access_log=None, shutdown_timeout=1, auto_decompress=False)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         async with aiohttp.ClientSession() as session:

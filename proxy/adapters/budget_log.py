@@ -8,20 +8,29 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from matcher.database import Connection, Database
-from proxy.domain.budget import WINDOW_S, Lane, Reservation
+from proxy.domain.budget import RUNNING_COUNTS_S, WINDOW_S, Lane, Reservation
 
-RUNNING_COUNTS_S = 120.0
-"""A call that was never reported as ended, because its process died, counts for so long."""
+SHARERS_REMEMBERED_S = 3600.0
 
 
 @dataclass(slots=True)
 class BudgetLog:
-    """The log of one BUDGET_GROUP. `sharers` is how many processes were last seen in it, ourselves included."""
+    """The log of one BUDGET_GROUP."""
 
     database: Database
     group: str
     process: UUID = field(default_factory=uuid4)
-    sharers: int = 1
+    _seen: list[tuple[float, int]] = field(default_factory=list)
+
+    @property
+    def sharers(self) -> int:
+        """The most processes seen in it within the last hour, ourselves included."""
+        return max((processes for _, processes in self._seen), default=1)
+
+    def saw(self, processes: int, now: float) -> None:
+        """Kept as a falling series: a later, higher number makes the earlier ones needless."""
+        self._seen = [each for each in self._seen if each[1] > processes and each[0] > now - SHARERS_REMEMBERED_S]
+        self._seen.append((now, processes))
 
     @asynccontextmanager
     async def turn(self, clock: Callable[[], float]) -> AsyncIterator[Turn]:
@@ -30,7 +39,7 @@ class BudgetLog:
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('budget ' || $1, 0))", self.group)
             turn = Turn(connection, self, clock())
             await turn.read()
-            self.sharers = 1 + turn.other_processes
+            self.saw(1 + turn.other_processes, turn.now)
             yield turn
 
 

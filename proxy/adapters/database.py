@@ -23,6 +23,10 @@ LOCK_TIMEOUT = "3s"
 SCHEMA_ATTEMPTS = 20
 CONNECTIONS = 10
 CONNECT_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 4.0
+"""Shoppers wait for most commands: a database that hangs counts as away. What may take longer says so."""
+
+SCHEMA_TIMEOUT_S = 3600.0
 
 
 class DatabaseUnusable(Exception):
@@ -38,7 +42,7 @@ async def connected(dsn: str, *, connections: int = CONNECTIONS) -> AsyncIterato
             min_size=1,
             max_size=connections,
             timeout=CONNECT_TIMEOUT_S,
-            command_timeout=30,
+            command_timeout=COMMAND_TIMEOUT_S,
             server_settings={"timezone": "UTC", "application_name": "discogs-proxy"},
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
@@ -80,9 +84,9 @@ async def _apply(connection: Connection, sql: str, digest: str) -> None:
     for attempt in range(1, SCHEMA_ATTEMPTS + 1):
         try:
             async with connection.transaction():
-                await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK, timeout=SCHEMA_TIMEOUT_S)
                 await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-                await connection.execute(sql)
+                await connection.execute(sql, timeout=SCHEMA_TIMEOUT_S)
                 await connection.execute(
                     """
                     INSERT INTO schema_state (digest) VALUES ($1)

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import structlog
+
 from matcher.errors import DatabaseUnavailable
-from proxy.adapters.budget_log import BudgetLog
+from proxy.adapters.budget_log import BudgetLog, Turn
 from proxy.domain.budget import Budget, Lane, Queue, Reservation
 from proxy.errors import BudgetExhausted
 
@@ -21,6 +23,14 @@ TURN_AT_MOST_S = 1.0
 TELL_AGAIN_S = 1.0
 TELL_AT_MOST_S = 2.0
 """How long stopping waits for a database that is away."""
+
+VIEW_S = 1.0
+"""How long what was seen of the others' calls is good for while somebody waits."""
+
+LOG_AGAIN_S = 3.0
+"""How long a log that failed is left alone."""
+
+log = structlog.get_logger()
 
 Waiter = asyncio.Future[Reservation]
 
@@ -43,6 +53,9 @@ class Lanes:
     on_waited: Callable[[Lane, float], None] = lambda *_: None
     _queues: dict[Queue, deque[Waiter]] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _seen_at: float = float("-inf")
+    _log_away_until: float = float("-inf")
+    _untold: bool = False
     _dispatcher: asyncio.Task[None] | None = None
     _telling: asyncio.Task[None] | None = None
 
@@ -85,8 +98,7 @@ class Lanes:
         """Nobody waits any more: end the dispatcher, tell the other processes what has ended."""
         if self._dispatcher:
             self._dispatcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._dispatcher
+            await asyncio.gather(self._dispatcher, return_exceptions=True)
         if self._telling:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._telling, TELL_AT_MOST_S)
@@ -116,22 +128,36 @@ class Lanes:
 
     async def _admit(self) -> _Admitted | float:
         """Who may go next, written into the log before he does; or how long nobody may."""
-        chosen = self.budget.admit(self._queues.keys(), self.clock())
-        if isinstance(chosen, float):
-            return chosen  # the others can only make it longer
-        if self.log is None or not self.budget.limits[chosen.identified]:
+        now = self.clock()
+        chosen = self.budget.admit(self._queues.keys(), now)
+        if self.log is None or (isinstance(chosen, Queue) and not self.budget.limits[chosen.identified]):
             return self._take()
+        if now < self._log_away_until:
+            return _soon(self._take())
+        if isinstance(chosen, float) and now < self._seen_at + VIEW_S:
+            return _soon(chosen)  # what the others did in the meantime is looked at in a moment
         admitted: _Admitted | float = 0.0
         try:
             async with asyncio.timeout(TURN_AT_MOST_S), self.log.turn(self.clock) as turn:
-                self.budget.sharers = 1
-                self.budget.see_others(turn.others)
+                self._see(turn)
                 admitted = self._take()
-                await turn.record(self.budget.own_calls())
-        except (DatabaseUnavailable, TimeoutError):
-            self.budget.sharers = self.log.sharers
-            return self._take() if isinstance(admitted, float) else admitted
-        return admitted
+                if not isinstance(admitted, float):
+                    await turn.record(self.budget.own_calls())
+        except Exception as error:  # noqa: BLE001 - whatever ails the log, shoppers are served without it
+            self._log_is_away(self.log, error)
+            admitted = self._take() if isinstance(admitted, float) else admitted
+        return _soon(admitted)
+
+    def _see(self, turn: Turn) -> None:
+        self.budget.sharers = 1
+        self.budget.see_others(turn.others)
+        self._seen_at = self.clock()
+
+    def _log_is_away(self, shared: BudgetLog, error: Exception) -> None:
+        """Each process keeps to its part for a while, so that shoppers do not wait for a slow database each time."""
+        self.budget.sharers = shared.sharers
+        self._log_away_until = self.clock() + LOG_AGAIN_S
+        log.warning("budget is kept alone", sharers=shared.sharers, error=f"{type(error).__name__}: {error}")
 
     def _take(self) -> _Admitted | float:
         if not self._drop_those_who_left():
@@ -167,17 +193,23 @@ class Lanes:
         self._drop_those_who_left()
 
     def _tell_others(self) -> None:
+        self._untold = True
         if self.log is not None and (self._telling is None or self._telling.done()):
             self._telling = asyncio.create_task(self._tell(self.log), name="budget log")
 
-    async def _tell(self, log: BudgetLog) -> None:
+    async def _tell(self, shared: BudgetLog) -> None:
         """Until it is told, the others count the call as running."""
-        while True:
+        while self._untold:
+            self._untold = False
             try:
-                async with log.turn(self.clock) as turn:
-                    self.budget.see_others(turn.others)
+                async with asyncio.timeout(TURN_AT_MOST_S), shared.turn(self.clock) as turn:
+                    self._see(turn)
                     await turn.record(self.budget.own_calls())
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, TimeoutError):
+                self._untold = True
                 await asyncio.sleep(TELL_AGAIN_S)
-            else:
-                return
+
+
+def _soon(admitted: _Admitted | float) -> _Admitted | float:
+    """With others behind our address, nobody waits long without a look at what they did."""
+    return min(admitted, VIEW_S) if isinstance(admitted, float) else admitted

@@ -89,7 +89,7 @@ async def write_page(
         """,
         [
             (username, generation, each.listing_id, each.rank, each.release_id, each.body, each.fetched_at)
-            for each in rows
+            for each in sorted(rows, key=lambda row: row.listing_id)  # two sweeps at once must not deadlock
         ],
     )
 

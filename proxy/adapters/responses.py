@@ -17,12 +17,12 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 import aiosqlite
-import orjson
 import structlog
 from aiohttp_client_cache.backends.sqlite import SQLiteCache
 from multidict import CIMultiDict
 
 from proxy.adapters.upstream import Answer
+from proxy.domain.wire import decode_json, encode_json
 
 FILE_NAME = "responses.sqlite"
 BYTES_MAX = 256 * 1024 * 1024
@@ -31,7 +31,10 @@ BYTES_MAX = 256 * 1024 * 1024
 EVICT_TO = 0.9
 """Of the bound, so that not every answer evicts one."""
 
-BUSY_TIMEOUT_S = 2.0
+LARGEST = 0.1
+"""Of the bound: a longer answer would drive out too many others."""
+
+BUSY_TIMEOUT_S = 0.5
 RETRY_S = 30.0
 """How long a file that cannot be used is left alone."""
 
@@ -40,9 +43,6 @@ FORMAT = b"1 "
 
 T = TypeVar("T")
 Connect = aiosqlite.Connection
-TROUBLES = (sqlite3.Error, OSError, ValueError)
-"""ValueError: aiosqlite's word for a connection that is closed."""
-
 log = structlog.get_logger()
 
 
@@ -78,6 +78,14 @@ class ResponseFile(SQLiteCache):
         await db.commit()
         self._initialized = True
 
+    async def begin(self) -> None:
+        """Open the file and look at it."""
+        async with self.get_connection():
+            pass
+
+    async def end(self) -> None:
+        await self.close()  # type: ignore[no-untyped-call]
+
     async def _total(self) -> int:
         async with self._connection.execute("SELECT coalesce(sum(size), 0) FROM responses") as cursor:
             row = await cursor.fetchone()
@@ -94,6 +102,8 @@ class ResponseFile(SQLiteCache):
             return bytes(row[0]), bool(row[1])
 
     async def put(self, key: str, path: str, value: bytes, now: float) -> None:
+        if len(value) > self.bytes_max * LARGEST:
+            return
         async with self.get_connection(commit=True) as db:
             await db.execute(
                 "INSERT OR REPLACE INTO responses (key, value, path, size, used_at) VALUES (?, ?, ?, ?, ?)",
@@ -158,32 +168,49 @@ class ResponseStore:
     async def close(self) -> None:
         file, self._file = self._file, None
         if file:
-            await file.close()  # type: ignore[no-untyped-call]
+            await file.end()
 
     async def _use(self, work: Callable[[ResponseFile], Awaitable[T]], otherwise: T) -> T:
-        """Troubles with the file end here: then it is `otherwise`, and the file is left alone for a while."""
+        """Troubles with the file end here: then it is `otherwise`, and the file is left alone for a while.
+
+        A client that goes away leaves what it began with the file undisturbed.
+        """
         if self._clock() < self._closed_until:
             return otherwise
+        return await asyncio.shield(asyncio.ensure_future(self._try(work, otherwise)))
+
+    async def _try(self, work: Callable[[ResponseFile], Awaitable[T]], otherwise: T) -> T:
+        file: ResponseFile | None = None
         try:
-            return await work(await self._open())
-        except TROUBLES as error:
-            await self._give_up(error)
+            file = await self._open()
+            return await work(file)
+        except Exception as error:  # noqa: BLE001 - whatever ails the file is a miss
+            await self._give_up(file, error)
             return otherwise
 
     async def _open(self) -> ResponseFile:
         async with self._opening:
             if self._file is None:
                 await asyncio.to_thread(_make_private, self._path)
-                self._file = ResponseFile(self._path, self._bytes_max)
+                file = ResponseFile(self._path, self._bytes_max)
+                try:
+                    await file.begin()
+                except BaseException:
+                    await file.end()
+                    raise
+                self._file = file
             return self._file
 
-    async def _give_up(self, error: Exception) -> None:
+    async def _give_up(self, file: ResponseFile | None, error: Exception) -> None:
+        """Of many who met the same trouble the first one closes the file."""
+        if file is not None and file is not self._file:
+            return
         log.warning("response cache cannot be used", file=str(self._path), error=f"{type(error).__name__}: {error}")
         self._closed_until = self._clock() + RETRY_S
         await self.close()
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            self._closed_until = float("-inf")
             await asyncio.to_thread(_remove, self._path)
+            self._closed_until = float("-inf")
 
 
 def _plain(path: str) -> str:
@@ -209,7 +236,7 @@ def packed(stored: StoredAnswer) -> bytes:
         "headers": list(stored.answer.headers.items()),
         "fetched_at": stored.fetched_at.timestamp(),
     }
-    return FORMAT + orjson.dumps(head) + b"\n" + stored.answer.body
+    return FORMAT + encode_json(head) + b"\n" + stored.answer.body
 
 
 def unpacked(value: bytes, purged: bool) -> StoredAnswer | None:
@@ -218,7 +245,9 @@ def unpacked(value: bytes, purged: bool) -> StoredAnswer | None:
     try:
         if not value.startswith(FORMAT) or not newline:
             return None
-        told = orjson.loads(head)
+        told = decode_json(head)
+        if not isinstance(told, dict):
+            return None
         return StoredAnswer(
             Answer(int(told["status"]), CIMultiDict((str(name), str(text)) for name, text in told["headers"]), body),
             datetime.fromtimestamp(float(told["fetched_at"]), UTC),

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 from multidict import CIMultiDict
@@ -18,12 +18,19 @@ from proxy.domain.breaker import Breaker
 from proxy.domain.budget import Lane, Reservation
 from proxy.domain.visibility import OperatorCredential, Using
 from proxy.domain.wire import BrokenBody, TooLong, Unpacker, decode_json, is_html
-from proxy.errors import UpstreamBroken, UpstreamTimeout
+from proxy.errors import BudgetExhausted, UpstreamBroken, UpstreamTimeout
 
 OUTAGE_AFTER_FAILURES = 5
 OUTAGE_FIRST_S = 2.0
 OUTAGE_LONGEST_S = 30.0
 """After so many failures in a row Discogs is left alone for a while, then asked once."""
+
+CREDENTIAL_AGAIN_S = 300.0
+"""How long a credential that Discogs refused is not shown again."""
+
+HEAD_LEAST_S = 2.0
+PROBED_SOON_S = 1.0
+"""When to come again while one call finds out."""
 
 OUTAGE_STATUSES = frozenset({502, 503, 504, *range(520, 528)})
 """Of gateways and of Cloudflare. A 500 is not among them: some requests bring one about."""
@@ -97,20 +104,27 @@ class Upstream:
     operator: OperatorCredential | None = None
     on_call: OnCall = lambda *_: None
     clock: Callable[[], float] = time.monotonic
+    _operator_refused_until: float = float("-inf")
     flights: SingleFlight[Answer] = field(default_factory=SingleFlight)
     outage: Breaker = field(default_factory=lambda: Breaker(OUTAGE_AFTER_FAILURES, OUTAGE_FIRST_S, OUTAGE_LONGEST_S))
 
     @property
     def remaining(self) -> int:
-        return self.lanes.budget.remaining(self.operator is not None, self.clock())
+        return self.lanes.budget.remaining(self._identified, self.clock())
 
     @property
     def limit(self) -> int:
-        return self.lanes.budget.limits[self.operator is not None]
+        return self.lanes.budget.limits[self._identified]
+
+    @property
+    def _identified(self) -> bool:
+        return self.operator is not None and not self.operator_refused
 
     def troubles(self) -> dict[str, str]:
         """What is degraded now, by name."""
         found = {}
+        if self.operator_refused:
+            found["credential"] = "Discogs refuses the operator's credential (401): anonymous, 25 calls a minute"
         if self.outage.is_open:
             found["discogs"] = "failing: left alone for a while, then asked once"
         if self.lanes.budget.cool_down.is_open:
@@ -129,14 +143,32 @@ class Upstream:
     async def _fetch(self, call: Call, trace: Trace) -> Answer:
         """A call that Discogs refuses is made once more after the cool-down, if its time allows."""
         until = self._until(call)
+        call = self._without_refused_credential(call)
         answer = await self._fetch_once(call, trace, until)
+        if answer.status == 401 and call.using is Using.OPERATOR:
+            self._operator_refused_until = self.clock() + CREDENTIAL_AGAIN_S
+            call = self._without_refused_credential(call)
+            answer = await self._fetch_once(call, trace, until)
         if answer.status == 429 and self.lanes.budget.cool_down.is_open:
             return await self._fetch_once(call, trace, until)
         return answer
 
+    @property
+    def operator_refused(self) -> bool:
+        """Discogs does not take the operator's credential: what it would give is asked for anonymously, at 25 a minute.
+
+        It is tried again now and then.
+        """
+        return self.clock() < self._operator_refused_until
+
+    def _without_refused_credential(self, call: Call) -> Call:
+        refused = call.using is Using.OPERATOR and self.operator_refused
+        return replace(call, using=Using.NOBODY) if refused else call
+
     async def _fetch_once(self, call: Call, trace: Trace, until: float) -> Answer:
         async with self.open(call, trace, until) as response:
-            return await read_whole(response, self.deadline_s)
+            within_s = self.deadline_s if call.patience_s else max(until - self.clock(), self._least_s)
+            return await read_whole(response, within_s)
 
     def _until(self, call: Call) -> float:
         return self.clock() + (call.patience_s or self.deadline_s)
@@ -149,31 +181,40 @@ class Upstream:
         caller's, and so are its errors.
         """
         until = self._until(call) if until is None else until
-        self._refuse_during_outage()
+        self._refuse_during_outage(call)
         reservation = await self.lanes.reserve(call.lane, identified=call.identified, until=until)
         try:
-            self._refuse_during_outage()  # it may have begun, or its one probe, while we waited
-        except UpstreamBroken:
+            self._refuse_during_outage(call)  # it may have begun, or its one probe, while we waited
+            _refuse_an_upload_as_probe(call, reservation)
+        except (UpstreamBroken, BudgetExhausted):
             self.lanes.give_back(reservation)
             raise
         with self._recorded(call, trace, reservation) as record:
-            started = self.clock()
+            record.within_s = self.deadline_s if call.patience_s else max(until - self.clock(), self._least_s)
             with translated_errors():
-                response = await self._request(call, self.deadline_s if call.patience_s else until - started)
+                response = await self._request(call, record.within_s)
             record.status = response.status
             self._learn(call, reservation, response)
+            if record.probe:
+                self._tell_breaker(call, record)  # the body may take its time, others wait for what the probe finds
             async with response:
                 yield response
 
-    def _refuse_during_outage(self) -> None:
-        """Raises UpstreamBroken while Discogs is known to fail."""
-        if (wait_s := self.outage.wait_s(self.clock())) is not None:
-            raise UpstreamBroken("Discogs is failing; it will be asked again soon.", max(1.0, wait_s))
+    @property
+    def _least_s(self) -> float:
+        """For the head of an answer whose call is paid for, even if the wait for budget took nearly all the time."""
+        return min(self.deadline_s, HEAD_LEAST_S)
+
+    def _refuse_during_outage(self, call: Call) -> None:
+        """Raises UpstreamBroken while Discogs is known to fail. An upload, which may take for ever, is no probe."""
+        wait_s = self.outage.wait_s(self.clock())
+        if wait_s is not None or (self.outage.is_open and call.body is not None):
+            raise UpstreamBroken("Discogs is failing; it will be asked again soon.", max(PROBED_SOON_S, wait_s or 0))
 
     @contextmanager
     def _recorded(self, call: Call, trace: Trace, reservation: Reservation) -> Iterator[_Record]:
         """However the call ends: the reservation is released, the outage breaker, metrics and trace are told."""
-        started, probe, record = self.clock(), self.outage.begin(), _Record()
+        started, record = self.clock(), _Record(probe=self.outage.begin())
         try:
             yield record
         except (UpstreamBroken, UpstreamTimeout) as error:
@@ -181,17 +222,22 @@ class Upstream:
             raise
         finally:
             self.lanes.release(reservation)
-            self._tell_breaker(call, record, probe=probe)
+            self._tell_breaker(call, record)
             seconds = self.clock() - started
             trace.upstream_calls += 1
             trace.upstream_ms += seconds * 1000
             self.on_call(call, record.ended, seconds)
 
-    def _tell_breaker(self, call: Call, record: _Record, *, probe: bool) -> None:
-        """What a client can bring about by itself (a slow upload, a query that Discogs fails on) is no outage."""
-        if call.body is None and (record.error is not None or record.status in OUTAGE_STATUSES):
+    def _tell_breaker(self, call: Call, record: _Record) -> None:
+        """No outage is what a client can bring about: a slow upload, a query that Discogs fails on, a broken body."""
+        probe, record.probe = record.probe, False
+        if record.status is None and record.error is not None:
+            failed = record.within_s >= self.deadline_s / 2  # else it had hardly any time left for its answer
+        else:
+            failed = record.status in OUTAGE_STATUSES
+        if failed and call.body is None:
             self.outage.failed(self.clock(), probe=probe)
-        elif record.status is None:
+        elif failed or record.status is None:
             self.outage.abandoned(probe=probe)
         else:
             self.outage.succeeded()
@@ -203,7 +249,7 @@ class Upstream:
         for value in self._authorization(call):
             headers.add("Authorization", value)
         # An upload may take its time: then each piece has the deadline, not the whole.
-        async with asyncio.timeout(None if call.body else max(head_within_s, 0.1)):
+        async with asyncio.timeout(None if call.body else head_within_s):
             return await self.session.request(
                 call.method,
                 URL(self.origin + call.target, encoded=True),
@@ -232,8 +278,10 @@ class Upstream:
 
 @dataclass(slots=True)
 class _Record:
-    """How a call went so far."""
+    """How a call went so far. `within_s` is the time that its head had; `probe` until that is settled."""
 
+    probe: bool
+    within_s: float = 0.0
     status: int | None = None
     error: UpstreamBroken | UpstreamTimeout | None = None
 
@@ -243,6 +291,12 @@ class _Record:
         if self.status is not None:
             return self.status
         return "timeout" if isinstance(self.error, UpstreamTimeout) else "broken"
+
+
+def _refuse_an_upload_as_probe(call: Call, reservation: Reservation) -> None:
+    """It may take for ever, and everybody waits for what the probe finds. Raises BudgetExhausted."""
+    if reservation.probe and call.body is not None:
+        raise BudgetExhausted("You are making requests too quickly.", PROBED_SOON_S)
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:

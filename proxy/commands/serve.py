@@ -63,13 +63,20 @@ async def _serve(settings: Settings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if hasattr(signal, "SIGHUP"):  # its default would end us without draining
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
     health = Health()
     tls = _tls(settings)
     async with serving_database(settings, health) as database:
         token, token_file = (
             (settings.admin_token, None) if settings.admin_token else kept_admin_token(settings.data_dir)
         )
-        runner = Runner(make_app(settings, database, token, health), access_log=None, shutdown_timeout=DRAIN_S)
+        runner = Runner(
+            make_app(settings, database, token, health),
+            access_log=None,
+            shutdown_timeout=DRAIN_S,
+            auto_decompress=False,
+        )
         try:
             await runner.setup()
             await _listen(runner, settings, tls)
@@ -80,6 +87,10 @@ async def _serve(settings: Settings) -> int:
             await runner.cleanup()
     log.info("stopped")
     return 0
+
+
+def hang_up() -> None:
+    log.warning("SIGHUP changes nothing in this version: restart to read credentials again")
 
 
 async def _listen(runner: Runner, settings: Settings, tls: ssl.SSLContext | None) -> None:

@@ -35,6 +35,9 @@ COOL_DOWN_FIRST_S = 5.0
 COOL_DOWN_LONGEST_S = 60.0
 """After a 429 nothing is asked for so long, then one call. Discogs sends no Retry-After and does not ban."""
 
+RUNNING_COUNTS_S = 120.0
+"""A call of another process that was never reported as ended counts for so long."""
+
 RUNNING_LOOK_AGAIN_S = 1.0
 """How soon to ask again where only running calls stand in the way; their end is told as well."""
 
@@ -76,6 +79,10 @@ class Reservation:
 
     def counts_at(self, now: float) -> bool:
         return self.ended_at is None or now - self.ended_at < WINDOW_S
+
+    def of_another_counts_at(self, now: float) -> bool:
+        """Of a process that died nobody says that its call has ended."""
+        return self.counts_at(now) and (self.ended_at is not None or now - self.started_at < RUNNING_COUNTS_S)
 
 
 @dataclass(slots=True)
@@ -259,7 +266,7 @@ class Budget:
 
     def _forget(self, now: float) -> None:
         self._own = [call for call in self._own if call.counts_at(now)]
-        self._others = [call for call in self._others if call.counts_at(now)]
+        self._others = [call for call in self._others if call.of_another_counts_at(now)]
         self._least_remaining = {kind: seen for kind, seen in self._least_remaining.items() if now - seen[0] < WINDOW_S}
 
 

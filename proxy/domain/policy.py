@@ -21,7 +21,7 @@ class Freshness(StrEnum):
 
 
 def freshness(age_s: float, fresh_for_s: float, content_max_age_s: float, *, purged: bool = False) -> Freshness:
-    if age_s >= content_max_age_s:
+    if age_s >= content_max_age_s or age_s < 0:  # from the future: a clock was set back, its age is not known
         return Freshness.EXPIRED
     if purged:
         return Freshness.PURGED

@@ -9,7 +9,15 @@ from urllib.parse import quote
 
 from proxy.domain.policy import Decision
 from proxy.domain.resources import Kind, Resource
-from proxy.domain.visibility import Ask, Caller, Using, with_for_sale, without_credentials
+from proxy.domain.visibility import (
+    SAFE_METHODS,
+    Ask,
+    Caller,
+    Using,
+    with_for_sale,
+    without_credentials,
+    without_own_parameters,
+)
 from proxy.domain.wire import Headers, headers_for_upstream
 from proxy.errors import BadRequest
 
@@ -36,7 +44,11 @@ class ShopRequest:
 
     @property
     def upstream_query(self) -> str:
-        query = self.raw_query if self.ask.using is Using.CALLER else without_credentials(self.raw_query)
+        query = self.raw_query
+        if self.resource.kind in (Kind.RELEASE, Kind.INVENTORY):
+            query = without_own_parameters(query)
+        if self.ask.using is not Using.CALLER:
+            query = without_credentials(query)
         return with_for_sale(query) if self.ask.for_sale_only else query
 
     @property
@@ -45,8 +57,11 @@ class ShopRequest:
 
     @property
     def wants_json(self) -> bool:
-        """A read of a known resource that answers JSON: nothing of the client's headers matters but its media type."""
-        return self.method == "GET" and self.resource.kind not in (Kind.UNKNOWN, Kind.TEXT)
+        """A read of a known resource that answers JSON: nothing of the client's headers matters but its media type.
+
+        HEAD is answered from what GET gives (RFC 9110 section 9.3.2).
+        """
+        return self.method in SAFE_METHODS and self.resource.kind not in (Kind.UNKNOWN, Kind.TEXT)
 
     @property
     def media_types(self) -> tuple[tuple[str, str], ...]:

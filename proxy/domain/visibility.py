@@ -209,6 +209,14 @@ def without_credentials(raw_query: str) -> str:
     return "&".join(part for part in raw_query.split("&") if part and not is_credential_parameter(_name(part)))
 
 
+OWN_PARAMETERS = frozenset({"min_confidence"})
+"""Of requests for releases and inventories: ours, never sent upstream."""
+
+
+def without_own_parameters(raw_query: str) -> str:
+    return "&".join(part for part in raw_query.split("&") if part and _name(part) not in OWN_PARAMETERS)
+
+
 def with_for_sale(raw_query: str) -> str:
     """The query with `status=For Sale` in place of any other status."""
     kept = [part for part in raw_query.split("&") if part and _name(part).lower() != "status"]
@@ -229,7 +237,7 @@ def as_the_client_asked(url: str, raw_query: str) -> str:
 
 def _is_ours_to_change(part: str) -> bool:
     name = _name(part).lower()
-    return name == "status" or is_credential_parameter(name)
+    return name == "status" or name in OWN_PARAMETERS or is_credential_parameter(name)
 
 
 def _name(part: str) -> str:

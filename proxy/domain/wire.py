@@ -156,9 +156,14 @@ def decode_json(body: bytes) -> object:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         try:
-            return json.loads(body)
-        except ValueError as error:
+            return json.loads(body, parse_constant=_no_json)
+        except (ValueError, RecursionError) as error:
             raise BrokenBody(f"not JSON: {error}") from None
+
+
+def _no_json(constant: str) -> object:
+    """NaN and Infinity, which Python would read."""
+    raise ValueError(f"{constant} is not JSON")
 
 
 def encode_json(value: object) -> bytes:

@@ -158,7 +158,7 @@ def set_cors(request: web.Request, response: web.StreamResponse) -> None:
 async def admin_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.path.startswith("/api/admin"):
         given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, request.app[keys.ADMIN_TOKEN].encode()):
+        if not given or not hmac.compare_digest(given, request.app[keys.ADMIN_TOKEN].encode()):
             raise Unauthorized("The admin token is needed: Authorization: Bearer <ADMIN_TOKEN>.")
     return await handler(request)
 

@@ -87,7 +87,7 @@ def error_served(request: ShopRequest, answer: Answer, upstream_origin: str, dec
     """An upstream error passes with its status and JSON body. Raises BudgetExhausted or UpstreamBroken otherwise."""
     if answer.status == 429:
         raise BudgetExhausted("You are making requests too quickly.", retry_after_s=RETRY_AFTER_429_S)
-    if not is_jsonp(answer.content_type):
+    if answer.status >= 400 and not is_jsonp(answer.content_type):
         checked_json(answer)
     return served(request, answer, answer.body, decision, upstream_origin)
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import structlog
+from multidict import CIMultiDict
 
 from proxy.adapters.responses import ResponseStore, StoredAnswer
-from proxy.adapters.upstream import Answer, Call, Trace, Upstream, checked_json
+from proxy.adapters.single_flight import SingleFlight
+from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.lifetimes import Lifetime, Use, lifetime
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import ShopRequest
 from proxy.domain.resources import Kind
-from proxy.domain.visibility import SAFE_METHODS
+from proxy.domain.visibility import SAFE_METHODS, Using
 from proxy.domain.wire import headers_for_client, is_jsonp
 from proxy.errors import BudgetExhausted, UpstreamBroken, UpstreamTimeout
-from proxy.services.answers import Change
+from proxy.services.answers import Change, document
 
 REFRESH_PATIENCE_S = 600.0
 """How long a refresh behind a copy waits for budget."""
@@ -50,31 +52,35 @@ class Copies:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _refreshing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _held_until: dict[str, float] = field(default_factory=dict)
+    _flights: SingleFlight[Fetched] = field(default_factory=SingleFlight)
 
-    async def fetch(self, request: ShopRequest, call: Call, trace: Trace, public: Change) -> tuple[Answer, Decision]:
+    async def fetch(self, request: ShopRequest, call: Call, trace: Trace, public: Change) -> Fetched:
         """Raises ProxyError where upstream does not answer and there is no copy that may be shown."""
         key = self._key(request)
         if key is None:
+            began = self.now()
             answer = public(await self.upstream.fetch(call, trace))
-            return answer, Decision(Source.BYPASS, upstream_status=answer.status)
-        copy = await self._copy(request, key)
+            return Fetched(answer, began, Decision(Source.BYPASS, upstream_status=answer.status))
+        asked = _Asked(request, key, call, public)
+        stored = await self.store.read(key)
+        copy = self._copy(asked, stored)
         if copy is not None and copy.use is not Use.FRESH and self._is_held(key):
-            return copy.answer, copy.decision(Source.STALE, Use.IF_UPSTREAM_FAILS)
+            return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
         match copy:
             case _Copy(use=Use.FRESH):
-                return copy.answer, copy.decision(Source.HIT)
+                return copy.shown(Source.HIT)
             case _Copy(use=Use.WHILE_RENEWED):
-                self._refresh_behind(request, key, call, trace.request_id, public)
-                return copy.answer, copy.decision(Source.STALE, Use.WHILE_RENEWED)
+                self._refresh_behind(asked, trace.request_id)
+                return copy.shown(Source.STALE, Use.WHILE_RENEWED)
         try:
-            answer = await self._fetch(request, key, call, trace, public)
+            found = await self._renew(asked, trace)
         except FAILURES:
-            if copy is None:
+            if (copy := self._copy(asked, stored)) is None:  # looked at again: the attempt took its time
                 raise
-            return copy.answer, copy.decision(Source.STALE, Use.IF_UPSTREAM_FAILS)
-        if copy is not None and is_failure(answer.status):
-            return copy.answer, copy.decision(Source.STALE, Use.IF_UPSTREAM_FAILS)
-        return answer, Decision(Source.MISS, upstream_status=answer.status)
+            return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
+        if is_failure(found.answer.status) and (copy := self._copy(asked, stored)) is not None:
+            return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
+        return found
 
     async def changed(self, request: ShopRequest, status: int) -> None:
         """A write went through: copies of what it names are dropped (RFC 9111 section 4.4)."""
@@ -92,26 +98,28 @@ class Copies:
     def _key(self, request: ShopRequest) -> str | None:
         """None: not to be kept. Neither credentials nor anything else of the caller is in it."""
         kept = request.wants_json and request.ask.shared and request.resource.kind in self.lifetimes
-        if not kept or any(name.lower() == "callback" for name, _ in parse_qsl(request.upstream_query)):
+        query = request.upstream_query
+        # A semicolon may part parameters for upstream, and hide a credential from us.
+        if not kept or ";" in unquote(query) or any(name.lower() == "callback" for name, _ in parse_qsl(query)):
             return None
         media_type = "".join(value for _, value in request.media_types)
         return f"{request.ask.using} {request.target} {media_type}"
 
     # --- copies ---
 
-    async def _copy(self, request: ShopRequest, key: str) -> _Copy | None:
+    def _copy(self, asked: _Asked, stored: StoredAnswer | None) -> _Copy | None:
         """None where there is none that may leave the proxy."""
-        stored = await self.store.read(key)
-        life = self._lifetime(request, key, stored.answer) if stored else None
+        life = self._lifetime(asked, stored.answer) if stored else None
         if stored is None or life is None:
             return None
         age_s = (self.now() - stored.fetched_at).total_seconds()
         use = life.use(age_s, purged=stored.purged)
-        return None if use is Use.NOTHING else _Copy(stored.answer, age_s, life, use)
+        return None if use is Use.NOTHING else _Copy(stored, age_s, life, use)
 
-    def _lifetime(self, request: ShopRequest, key: str, answer: Answer) -> Lifetime | None:
-        kind_s = self.lifetimes[request.resource.kind]
-        return lifetime(answer.status, answer.headers.get("Cache-Control", ""), kind_s, key, self.content_max_age_s)
+    def _lifetime(self, asked: _Asked, answer: Answer) -> Lifetime | None:
+        kind_s = self.lifetimes[asked.request.resource.kind]
+        said = answer.headers.get("Cache-Control", "")
+        return lifetime(answer.status, said, kind_s, asked.key, self.content_max_age_s)
 
     def _is_held(self, key: str) -> bool:
         until = self._held_until.get(key)
@@ -125,46 +133,82 @@ class Copies:
             self._held_until.clear()
         self._held_until[key] = self.now().timestamp() + HOLD_DOWN_S
 
-    async def _fetch(self, request: ShopRequest, key: str, call: Call, trace: Trace, public: Change) -> Answer:
-        """A failure holds down the next attempts for a while."""
+    async def _renew(self, asked: _Asked, trace: Trace) -> Fetched:
+        """Ask upstream, once for all who ask at the same time, and keep the answer.
+
+        A failure holds down the next attempts for a while.
+        """
+        return await self._flights.join((asked.key, asked.call.lane), lambda: self._ask(asked, trace))
+
+    async def _ask(self, asked: _Asked, trace: Trace) -> Fetched:
+        began = self.now()  # the answer is no younger than its request
         try:
-            answer = public(await self.upstream.fetch(call, trace))
+            answer = asked.public(await self.upstream.fetch(asked.call, trace))
             if is_failure(answer.status):
-                self._hold(key)
-            elif not is_jsonp(answer.content_type):
-                checked_json(answer)
+                self._hold(asked.key)
+            elif answer.status == 200:
+                document(answer)
         except FAILURES:
-            self._hold(key)
+            self._hold(asked.key)
             raise
-        if self._lifetime(request, key, answer) and not is_jsonp(answer.content_type):
-            kept = Answer(answer.status, type(answer.headers)(headers_for_client(answer.headers.items())), answer.body)
-            await self.store.write(key, request.raw_path, StoredAnswer(kept, self.now()))
-        return answer
+        await self._keep(asked, answer, began)
+        return Fetched(answer, began, Decision(Source.MISS, upstream_status=answer.status))
 
-    def _refresh_behind(self, request: ShopRequest, key: str, call: Call, request_id: str, public: Change) -> None:
-        if key in self._refreshing:
+    async def _keep(self, asked: _Asked, answer: Answer, fetched_at: datetime) -> None:
+        """Not what was asked for anonymously because the credential is refused: copies made with it are richer."""
+        poorer = asked.request.ask.using is Using.OPERATOR and self.upstream.operator_refused
+        if poorer or is_jsonp(answer.content_type) or self._lifetime(asked, answer) is None:
             return
-        behind = Call(call.method, call.target, Lane.REFRESH, call.using, call.headers, patience_s=REFRESH_PATIENCE_S)
-        task = asyncio.create_task(self._refresh(request, key, behind, request_id, public), name="refresh")
-        self._refreshing[key] = task
-        task.add_done_callback(lambda _: self._refreshing.pop(key, None))
+        kept = Answer(answer.status, CIMultiDict(headers_for_client(answer.headers.items())), answer.body)
+        await self.store.write(asked.key, asked.request.raw_path, StoredAnswer(kept, fetched_at))
 
-    async def _refresh(self, request: ShopRequest, key: str, call: Call, request_id: str, public: Change) -> None:
+    def _refresh_behind(self, asked: _Asked, request_id: str) -> None:
+        if asked.key in self._refreshing:
+            return
+        call = replace(asked.call, lane=Lane.REFRESH, patience_s=REFRESH_PATIENCE_S)
+        task = asyncio.create_task(self._refresh(replace(asked, call=call), request_id), name="refresh")
+        self._refreshing[asked.key] = task
+        task.add_done_callback(lambda _: self._refreshing.pop(asked.key, None))
+
+    async def _refresh(self, asked: _Asked, request_id: str) -> None:
+        path = asked.request.raw_path
         try:
-            await self._fetch(request, key, call, Trace(request_id), public)
+            await self._renew(asked, Trace(request_id))
         except FAILURES as error:
-            log.warning("copy not refreshed", path=request.raw_path, request_id=request_id, error=str(error))
+            log.warning("copy not refreshed", path=path, request_id=request_id, error=str(error))
+        except Exception:
+            log.exception("copy not refreshed", path=path, request_id=request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """`at` is when the request for it began: the answer's age counts from then."""
+
+    answer: Answer
+    at: datetime
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that a copy can answer; `call` is how upstream is asked, `public` what is made of its answer."""
+
+    request: ShopRequest
+    key: str
+    call: Call
+    public: Change
 
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    answer: Answer
+    stored: StoredAnswer
     age_s: float
     life: Lifetime
     use: Use
 
-    def decision(self, source: Source, detail: str | None = None) -> Decision:
-        return Decision(source, age_s=self.age_s, ttl_s=self.life.fresh_s - self.age_s, detail=detail)
+    def shown(self, source: Source, detail: str | None = None) -> Fetched:
+        decision = Decision(source, age_s=self.age_s, ttl_s=self.life.fresh_s - self.age_s, detail=detail)
+        return Fetched(self.stored.answer, self.stored.fetched_at, decision)
 
 
 def is_failure(status: int) -> bool:

@@ -52,7 +52,8 @@ class InventoryService:
             request.caller.authorization,
         )
         change = made_public(public_inventory) if request.ask.strip else unchanged
-        answer, decision = await self.copies.fetch(request, call, trace, change)
+        fetched = await self.copies.fetch(request, call, trace, change)
+        answer, decision = fetched.answer, fetched.decision
         if answer.status != 200:
             return error_served(request, answer, self.upstream.origin, decision)
         found = document(answer)

@@ -45,19 +45,19 @@ class PassthroughService:
     async def serve(self, request: ShopRequest, trace: Trace) -> AsyncIterator[Served | Streamed]:
         """JSON is read whole, so that a broken answer becomes a clear error. Raises ProxyError."""
         call = Call(
-            request.method,
+            "GET" if request.wants_json else request.method,
             request.target,
             Lane.SHOPPER,
             request.ask.using,
             request.upstream_headers(),
             request.caller.authorization,
-            request.body,
+            None if request.wants_json else request.body,
             accept_gzip=request.accepts_gzip,
         )
         if request.wants_json:
             change = made_public(public_database) if request.ask.strip else unchanged
-            answer, decision = await self.copies.fetch(request, call, trace, change)
-            yield self._whole(request, answer, decision)
+            found = await self.copies.fetch(request, call, trace, change)
+            yield self._whole(request, found.answer, found.decision)
             return
         async with self.upstream.open(call, trace) as response:
             decision = Decision(Source.BYPASS, upstream_status=response.status)
@@ -69,7 +69,7 @@ class PassthroughService:
                 yield self._stream(request, response, decision)
 
     def _whole(self, request: ShopRequest, answer: Answer, decision: Decision) -> Served:
-        if answer.status >= 400:
+        if answer.status >= 300:
             return error_served(request, answer, self.upstream.origin, decision)
         if answer.status not in BODILESS and not is_jsonp(answer.content_type):
             checked_json(answer)

@@ -6,18 +6,18 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 
 from matcher import store
 from matcher.database import Connection, Database
 from matcher.domain.metadata import fingerprint, metadata
-from matcher.errors import DatabaseUnavailable, ReleaseGone, Unavailable
+from matcher.errors import DatabaseUnavailable, MalformedRelease, ReleaseGone, Unavailable
 from matcher.models import Audio
 from matcher.pool import FetchedRelease
 from matcher.store import Priority, StoredBody
-from proxy.adapters.upstream import Answer, Call, Trace, Upstream, checked_json
+from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.merge import Audience, additions
 from proxy.domain.policy import Decision, Freshness, Source, freshness
@@ -25,8 +25,8 @@ from proxy.domain.request import Served, ShopRequest
 from proxy.domain.visibility import Using, without_credentials
 from proxy.domain.wire import append_members, decode_json, rewrite_origins
 from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken, UpstreamTimeout
-from proxy.services.answers import Document, document, error_served, served, unchanged
-from proxy.services.copies import REFRESH_PATIENCE_S, Copies
+from proxy.services.answers import Change, Document, document, error_served, served
+from proxy.services.copies import REFRESH_PATIENCE_S, Copies, Fetched, is_failure
 from proxy.settings import OFFICIAL_API_URL
 
 RECENT_BODIES = 256
@@ -74,26 +74,33 @@ class ReleaseService:
     async def fetch_for_matching(self, release_id: int) -> FetchedRelease:
         """The public body: at hand from a request a moment ago, else from upstream in the matching lane.
 
-        Raises ReleaseGone, or Unavailable when upstream cannot answer now.
+        Raises ReleaseGone, MalformedRelease, or Unavailable when upstream cannot answer now.
         """
         if recent := self._recent.pop(release_id, None):
             return recent
-        trace = Trace(request_id=f"match-{release_id}")
+        trace, began = Trace(request_id=f"match-{release_id}"), self.now()
         try:
             answer = await self.upstream.fetch(self._public_call(release_id, Lane.MATCHING, MATCH_PATIENCE_S), trace)
-            return self._fetched(answer)
+            if is_failure(answer.status):
+                raise UpstreamBroken(f"Discogs answered {answer.status}.", ASK_AGAIN_S)
         except ProxyError as error:
             raise Unavailable(error.message, error.retry_after_s or ASK_AGAIN_S) from error
+        try:
+            return _fetched(answer, release_id, began)
+        except UpstreamBroken as error:
+            raise MalformedRelease(error.message) from error
 
     async def stop(self) -> None:
-        """Let the refreshes that run come to their end."""
+        """Refreshes wait long for budget: they are not waited for."""
+        for task in self._refreshing.values():
+            task.cancel()
         await asyncio.gather(*self._refreshing.values(), return_exceptions=True)
 
     # --- from Postgres ---
 
     async def _copy(self, request: ShopRequest, release_id: int) -> _Copy | None:
         """The stored copy and what is known of its audio; None where there is none, or none that fits the request."""
-        if without_credentials(request.raw_query) or request.media_types:
+        if without_credentials(request.upstream_query) or request.media_types:
             return None
         try:
             async with self.database.connection() as connection:
@@ -129,8 +136,9 @@ class ReleaseService:
     async def _refresh(self, release_id: int, request_id: str) -> None:
         try:
             call = self._public_call(release_id, Lane.REFRESH, REFRESH_PATIENCE_S)
+            began = self.now()
             answer = await self.upstream.fetch(call, Trace(request_id))
-            fetched = self._fetched(answer)
+            fetched = _fetched(answer, release_id, began)
             async with self.database.transaction() as connection:
                 await self._record(connection, release_id, _parsed(fetched.body), fetched)
         except (ProxyError, ReleaseGone, DatabaseUnavailable) as error:
@@ -150,27 +158,26 @@ class ReleaseService:
             request.caller.authorization,
         )
         try:
-            answer, decision = await self.copies.fetch(request, call, trace, unchanged)
-            if answer.status != 200:
-                return error_served(request, answer, self.upstream.origin, decision)
-            found = document(answer)
+            fetched = await self.copies.fetch(request, call, trace, release_of(release_id))
+            if fetched.answer.status != 200:
+                return error_served(request, fetched.answer, self.upstream.origin, fetched.decision)
+            found = document(fetched.answer)
         except (UpstreamBroken, UpstreamTimeout, BudgetExhausted) as error:
             if expired and not isinstance(error, BudgetExhausted):
                 raise Degraded(f"{error.message} What is stored is too old to be shown.", ASK_AGAIN_S) from error
             raise
-        return await self._enriched(request, release_id, audience, answer, found, decision)
+        return await self._enriched(request, release_id, audience, fetched, found)
 
     async def _enriched(
         self,
         request: ShopRequest,
         release_id: int,
         audience: Audience,
-        answer: Answer,
+        answered: Fetched,
         found: Document,
-        decision: Decision,
     ) -> Served:
-        fetched_at = self.now() - timedelta(seconds=decision.age_s or 0)
-        fetched = FetchedRelease(answer.body, fetched_at) if self._is_public_body(request, answer) else None
+        answer, decision = answered.answer, answered.decision
+        fetched = FetchedRelease(answer.body, answered.at) if self._is_public_body(request, answer) else None
         try:
             async with self.database.transaction() as connection:
                 await self._record(connection, release_id, found.content, fetched)
@@ -196,7 +203,7 @@ class ReleaseService:
             await store.refresh_release(connection, release_id, metadata(content), stored)
 
     def _is_public_body(self, request: ShopRequest, answer: Answer) -> bool:
-        plain = not without_credentials(request.raw_query) and not request.media_types
+        plain = not without_credentials(request.upstream_query) and not request.media_types
         return plain and request.ask.shared and answer.status == 200
 
     def _keep_at_hand(self, release_id: int, fetched: FetchedRelease | None) -> None:
@@ -211,15 +218,25 @@ class ReleaseService:
         using = Using.OPERATOR if self.upstream.operator else Using.NOBODY
         return Call("GET", f"/releases/{release_id}", lane, using, patience_s=patience_s)
 
-    def _fetched(self, answer: Answer) -> FetchedRelease:
-        """Raises ReleaseGone, or UpstreamBroken for anything that is not a release."""
-        if answer.status == 404:
-            raise ReleaseGone("Discogs has no such release")
-        if answer.status != 200:
-            raise UpstreamBroken(f"Discogs answered {answer.status}.", ASK_AGAIN_S)
-        if not isinstance(checked_json(answer), dict):
-            raise UpstreamBroken("Discogs answered with JSON that is not an object.", ASK_AGAIN_S)
-        return FetchedRelease(answer.body, self.now())
+
+def _fetched(answer: Answer, release_id: int, began: datetime) -> FetchedRelease:
+    """Raises ReleaseGone, or UpstreamBroken for anything that is not the release."""
+    if answer.status == 404:
+        raise ReleaseGone("Discogs has no such release")
+    if answer.status != 200:
+        raise UpstreamBroken(f"Discogs answered {answer.status}.", ASK_AGAIN_S)
+    return FetchedRelease(release_of(release_id)(answer).body, began)
+
+
+def release_of(release_id: int) -> Change:
+    """Changes nothing, but raises UpstreamBroken where a good answer is not this release."""
+
+    def check(answer: Answer) -> Answer:
+        if answer.status == 200 and document(answer).content.get("id") != release_id:
+            raise UpstreamBroken("Discogs answered with something that is not this release.", ASK_AGAIN_S)
+        return answer
+
+    return check
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,9 @@ class SyncService:
         except (ProxyError, DatabaseUnavailable) as error:
             log.warning("sweep ended early", store=username, error=str(error), request_id=trace.request_id)
             sweep.fail(error)
+        except Exception:
+            log.exception("sweep died", store=username, request_id=trace.request_id)
+            sweep.fail(ProxyError("An error of the proxy's own; its log tells more."))
         finally:
             sweep.first_page.set()
 
@@ -125,8 +128,15 @@ def inventory_page(answer: Answer) -> dict[str, object]:
     if answer.status == 404:
         raise NotFound(_message(body) or "User does not exist or may have been deleted.")
     if answer.status != 200 or not isinstance(body, dict):
-        raise UpstreamBroken(f"Discogs answered {answer.status}: {_message(body)}")
+        raise UpstreamBroken(f"Discogs answered {answer.status}, which is no inventory. {_message(body)}".rstrip())
+    if not isinstance(body.get("listings"), list) or not all(_has_number(body, key) for key in ("pages", "items")):
+        raise UpstreamBroken("Discogs answered with a page that is no inventory.")
     return body
+
+
+def _has_number(body: dict[str, object], key: str) -> bool:
+    pagination = body.get("pagination")
+    return isinstance(pagination, dict) and type(pagination.get(key)) is int
 
 
 def _message(body: object) -> str:

@@ -316,3 +316,30 @@ async def test_a_primary_key_taken_by_an_old_row_is_stepped_around(database: Dat
     await persist(database, 1, judged("a", 0))
     async with database.connection() as connection:
         assert await connection.fetchval("SELECT id FROM releases WHERE discogs_id = 1") == -1
+
+
+async def test_requests_that_see_the_same_releases_in_other_orders_do_not_deadlock(database: Database) -> None:
+    release_ids = list(range(1, 400))
+
+    async def see(order: list[int]) -> None:
+        for priority in (Priority.HISTORY, Priority.NEW, Priority.SEEN):
+            async with database.transaction() as connection:
+                await store.enqueue(connection, order, priority=priority)
+
+    await asyncio.gather(see(release_ids), see(release_ids[::-1]), see(release_ids[200:] + release_ids[:200]))
+
+
+async def test_what_is_queued_together_is_claimed_in_the_order_given(database: Database) -> None:
+    async with database.transaction() as connection:
+        await store.enqueue(connection, [5, 3, 9, 1], priority=Priority.SEEN)
+    async with database.transaction() as connection:
+        assert [job.release_id for job in await store.claim(connection, 10)] == [5, 3, 9, 1]
+
+
+async def test_seeing_what_is_known_locks_nothing(database: Database) -> None:
+    async with database.transaction() as connection:
+        await store.enqueue(connection, [1], priority=Priority.SEEN)
+    async with database.transaction() as holding, database.transaction() as connection:
+        await holding.execute("SELECT FROM match_queue WHERE release_id = 1 FOR UPDATE")
+        await connection.execute("SET LOCAL lock_timeout = '100ms'")
+        assert await store.enqueue(connection, [1], priority=Priority.SEEN) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -266,3 +268,88 @@ async def test_a_write_through_the_proxy_drops_the_copy(proxy: Proxy, discogs: S
     assert response.status == 200
     response, _ = await proxy.get("/users/anna")
     assert "fwd=uri-miss" in status_of(response)
+
+
+MAINTENANCE = b'{"message": "An internal server error occurred."}'
+
+
+async def test_an_object_that_is_no_release_never_replaces_one(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    proxy = await start_proxy(RELEASE_MAX_AGE="100")
+    await proxy.get(f"{INVENTORY}?per_page=100")
+    await proxy.admin("POST", "/api/admin/process-queue?limit=100")
+    _, body = await proxy.get(f"{INVENTORY}?per_page=100")
+    path = f"/releases/{next(r['release']['id'] for r in json.loads(body)['listings'] if r['audio_matches'])}"
+    _, before = await proxy.get(path)
+    for wrong in (MAINTENANCE, b'{"id": 1}', b"[]", b"null"):
+        discogs.add_fault(Fault(kind="broken_json", body=wrong))
+        for _ in range(2):
+            await asyncio.sleep(0.15)
+            response, shown = await proxy.get(path)
+            assert response.status == 200
+            assert json.loads(shown) == json.loads(before)
+        discogs.clear_faults()
+
+
+@pytest.mark.parametrize("wrong", [MAINTENANCE, b"{}", b'{"listings": {}}', b"[1]", b"[" * 100_000])
+async def test_an_object_that_is_no_inventory_never_empties_a_store(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs, wrong: bytes
+) -> None:
+    path = f"/api/stores/{STORE}/inventory"
+    proxy = await start_proxy(INVENTORY_SYNC_INTERVAL="100")
+    discogs.add_fault(Fault(kind="broken_json", body=wrong, times=1))
+    response, body = await proxy.get(path)
+    assert response.status == 502, "never an empty list"
+    async with asyncio.timeout(10):
+        while len(json.loads(body).get("results", [])) < 120 or b'"coverage"' in body:
+            await asyncio.sleep(0.05)
+            _, body = await proxy.get(path)
+    discogs.add_fault(Fault(kind="broken_json", body=wrong))
+    for _ in range(4):
+        await asyncio.sleep(0.12)
+        _, body = await proxy.get(path)
+        assert len(json.loads(body)["results"]) == 120
+
+
+async def test_min_confidence_is_ours_and_costs_no_call(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    for path in (INVENTORY, f"/releases/{next(iter(discogs.catalogue.for_sale(STORE))).release_id}"):
+        await proxy.get(path)
+        calls = len(discogs.calls)
+        await proxy.get(f"{path}?min_confidence=50")
+        assert len(discogs.calls) == calls
+    _, body = await proxy.get(f"{INVENTORY}?min_confidence=50&per_page=50")
+    assert "min_confidence=50" in json.loads(body)["pagination"]["urls"]["next"]
+
+
+async def test_a_packed_upload_arrives_as_it_was_sent(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    packed = gzip.compress(b'{"name": "A"}')
+    await proxy.request("POST", "/some/gateway", data=packed, Content_Encoding="gzip")
+    sent = discogs.calls[-1].headers
+    assert (sent["Content-Encoding"], sent["Content-Length"]) == ("gzip", str(len(packed)))
+
+
+async def test_an_operators_credential_that_is_refused_reaches_nobody_as_401(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    discogs.register_consumer("op-key", "op-secret")
+    proxy = await start_proxy(DISCOGS_CONSUMER_KEY="op-key", DISCOGS_CONSUMER_SECRET="op-secret")
+    discogs.add_fault(Fault(kind="status", status=401, times=1))
+    response, _ = await proxy.get("/database/search?q=love")
+    assert response.status == 200
+    assert [call.credential for call in discogs.calls] == ["key", "none"]
+    await proxy.get(INVENTORY)
+    assert discogs.calls[-1].credential == "none"
+    _, body = await proxy.get("/readyz")
+    assert "refuses the operator" in body.decode()
+    _, body = await proxy.get(INVENTORY)
+    assert len(discogs.calls) == 4, "poorer answers are not kept"
+
+
+async def test_head_is_answered_from_what_get_gave(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    path = master(discogs)
+    await proxy.get(path)
+    response, body = await proxy.request("HEAD", path)
+    assert (response.status, body) == (200, b"")
+    assert "; hit;" in status_of(response)
+    assert len(discogs.calls) == 1

@@ -196,3 +196,40 @@ async def test_without_the_database_each_keeps_to_its_part_and_afterwards_tells_
         await reserved(one, 1)
         with pytest.raises(BudgetExhausted):
             await reserve(one, within_s=0.5)
+
+
+class Wall(Clock):
+    """Time that passes by itself, and faster when a test wants it."""
+
+    def __call__(self) -> float:
+        return self.now + asyncio.get_running_loop().time()
+
+
+async def test_who_has_nothing_of_his_own_to_end_still_sees_that_the_others_have_ended(database: Database) -> None:
+    async with (
+        lanes_of(2, BudgetLog(database, "ip"), Wall()) as one,
+        lanes_of(2, BudgetLog(database, "ip"), Wall()) as other,
+    ):
+        running = await reserved(one, 2)
+        with pytest.raises(BudgetExhausted):
+            await reserve(other, within_s=0.2)
+        for each in running:
+            one.budget.give_back(each)
+        one._tell_others()
+        assert await reserve(other, within_s=5)
+
+
+async def test_a_log_that_fails_in_an_unforeseen_way_serves_nobody_worse(database: Database) -> None:
+    async with lanes_of(3, BudgetLog(database, "ip")) as lanes:
+        await reserved(lanes, 1)
+        async with database.connection() as connection:
+            await connection.execute("DROP TABLE budget_calls")
+        await reserved(lanes, 2)
+        with pytest.raises(BudgetExhausted):
+            await reserve(lanes, within_s=0.3)
+
+
+async def test_a_log_that_somebody_holds_delays_nobody_for_long(database: Database) -> None:
+    async with lanes_of(3, BudgetLog(database, "ip")) as lanes, database.transaction() as connection:
+        await connection.execute("LOCK TABLE budget_calls IN ACCESS EXCLUSIVE MODE")
+        await reserved(lanes, 3)

@@ -46,18 +46,39 @@ async def test_it_survives_a_restart_and_is_private(store: ResponseStore, tmp_pa
 
 async def test_beyond_the_bound_the_least_recently_used_go_and_the_file_shrinks(tmp_path: Path) -> None:
     store = ResponseStore(tmp_path, bytes_max=1_000_000)
-    for number in range(9):
-        await store.write(f"{number}", "/x", stored(b"x" * 100_000))
+    for number in range(19):
+        await store.write(f"{number}", "/x", stored(b"x" * 50_000))
     assert await store.read("0"), "used again: it stays"
-    await store.write("9", "/x", stored(b"x" * 100_000))
-    kept = [number for number in range(10) if await store.read(f"{number}")]
+    await store.write("19", "/x", stored(b"x" * 50_000))
+    kept = [number for number in range(20) if await store.read(f"{number}")]
     assert 0 in kept
     assert 1 not in kept
-    assert 9 in kept
-    assert len(kept) * 100_000 <= 1_000_000 * EVICT_TO
-    await store.write("10", "/x", stored(b"x" * 950_000))
+    assert 19 in kept
+    assert len(kept) * 50_000 <= 1_000_000 * EVICT_TO
     await store.close()
-    assert (tmp_path / FILE_NAME).stat().st_size < 1_500_000
+    assert (tmp_path / FILE_NAME).stat().st_size < 1_100_000
+
+
+async def test_an_answer_that_would_drive_out_many_others_is_not_kept(tmp_path: Path) -> None:
+    store = ResponseStore(tmp_path, bytes_max=1_000_000)
+    await store.write("small", "/x", stored())
+    await store.write("large", "/x", stored(b"x" * 150_000))
+    assert await store.read("small")
+    assert await store.read("large") is None
+    await store.close()
+
+
+async def test_a_header_that_is_no_utf_8_is_kept(store: ResponseStore) -> None:
+    odd = StoredAnswer(Answer(200, CIMultiDict({"X-Note": "caf\udce9"}), b"{}"), WHEN)
+    await store.write("key", "/x", odd)
+    assert await store.read("key") == odd
+
+
+async def test_many_at_once_on_a_file_that_cannot_be_opened_are_misses(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    store = ResponseStore(tmp_path)
+    assert await asyncio.gather(*(store.read(f"{number}") for number in range(10))) == [None] * 10
+    await store.close()
 
 
 async def test_many_at_once(store: ResponseStore) -> None:
