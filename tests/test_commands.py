@@ -66,6 +66,14 @@ async def test_it_drains_and_ends_with_0(
     assert '"event":"stopped"' in proxy.log.replace(" ", "")
 
 
+async def test_a_hang_up_does_not_end_it(tmp_path: Path, database_dsn: str, discogs: SimulatedDiscogs) -> None:
+    environment = {"DATA_DIR": str(tmp_path), "DATABASE_URL": database_dsn, "DISCOGS_API_URL": discogs.url}
+    async with proxy_process(tmp_path / "log", **environment) as proxy:
+        proxy.process.send_signal(signal.SIGHUP)
+        assert await proxy.stop() == 0
+    assert "SIGHUP" in proxy.log
+
+
 async def test_it_says_whose_credential_it_uses_and_what_is_missing(
     tmp_path: Path, database_dsn: str, discogs: SimulatedDiscogs
 ) -> None:

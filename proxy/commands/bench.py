@@ -53,7 +53,7 @@ async def benchmarks(seconds: float) -> None:
         }
         process = stack.enter_context(server("-m", "proxy", environment=environment))
         await until_up(process, f"http://{HOST}:{proxy}/healthz", START_TIMEOUT_S)
-        release_path, body = await persisted_release(proxy)
+        release_path, listing_path, body = await persisted_release(proxy)
         body_file = Path(folder, "body.json")
         await asyncio.to_thread(body_file.write_bytes, body)
         process = stack.enter_context(server("-m", "proxy.commands.bare_server", str(body_file), str(bare)))
@@ -62,12 +62,14 @@ async def benchmarks(seconds: float) -> None:
         print(f"{'measurement':<46}{'p50 ms':>9}{'p99 ms':>9}{'per s':>9}{'ratio':>9}")
         reference = await timed("bare aiohttp, the same bytes", bare, release_path, seconds)
         await timed("release from Postgres (hit)", proxy, release_path, seconds, reference)
+        direct = await timed("listing, direct", discogs, listing_path, seconds)
+        await timed("listing, passed through (never kept)", proxy, listing_path, seconds, direct)
         search = "/database/search?q=love"
         direct = await timed("search, direct", discogs, search, seconds)
-        await timed("search, passed through", proxy, search, seconds, direct)
+        await timed("search from the response cache (hit)", proxy, search, seconds, direct)
         page = f"/users/{STORE}/inventory?per_page=100"
         direct = await timed("inventory page of 100, direct", discogs, page, seconds)
-        await timed("inventory page of 100, enriched (miss)", proxy, page, seconds, direct)
+        await timed("inventory page of 100, kept and enriched (hit)", proxy, page, seconds, direct)
     print(f"{'score of one track and candidate':<46}{'':>18}{scores_per_second(seconds):>9.0f}")
     print("ratio: requests per second against the line above it that has none")
 
@@ -112,8 +114,8 @@ def scores_per_second(seconds: float) -> float:
     return scored / (time.perf_counter() - started)
 
 
-async def persisted_release(port: int) -> tuple[str, bytes]:
-    """Path and body of a release that the pool has matched."""
+async def persisted_release(port: int) -> tuple[str, str, bytes]:
+    """Path of a release that the pool has matched, path of a listing of it, and the release's body."""
     async with asyncio.timeout(START_TIMEOUT_S), aiohttp.ClientSession(f"http://{HOST}:{port}") as session:
         while True:
             async with session.get(f"/users/{STORE}/inventory?per_page=100") as response:
@@ -122,5 +124,5 @@ async def persisted_release(port: int) -> tuple[str, bytes]:
                 if row["processing_status"] == "matched":
                     path = f"/releases/{row['release']['id']}"
                     async with session.get(path) as response:
-                        return path, await response.read()
+                        return path, f"/marketplace/listings/{row['id']}", await response.read()
             await asyncio.sleep(0.2)
