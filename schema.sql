@@ -137,7 +137,12 @@ COMMENT ON COLUMN match_queue.lease_token IS 'fencing: only the holder of the cu
 COMMENT ON COLUMN match_queue.persist_always IS 'the old system holds matches of it: persist it whatever its new score';
 COMMENT ON COLUMN match_queue.fingerprint IS 'of tracklist and videos when decided: a change asks for a new match';
 
+ALTER TABLE match_queue ADD COLUMN IF NOT EXISTS place integer NOT NULL DEFAULT 0;
+
+COMMENT ON COLUMN match_queue.place IS 'on the page on which a shopper saw it, first is 1; 0: nobody saw it';
+
 CREATE INDEX IF NOT EXISTS match_queue_next_idx ON match_queue (priority, sequence) WHERE status = 'queued';
+CREATE INDEX IF NOT EXISTS match_queue_turn_idx ON match_queue (priority, place, sequence) WHERE status = 'queued';
 CREATE INDEX IF NOT EXISTS match_queue_lease_idx ON match_queue (lease_until) WHERE status = 'processing';
 
 -- Stores and their listings ----------------------------------------------------------------------------------------

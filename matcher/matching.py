@@ -12,10 +12,20 @@ FLOOR = 5.0
 """A confidence below this is no match, not even a weak one for reviewers."""
 
 
+PAIRS_MAX = 50_000
+CANDIDATES_LEAST = 20
+"""Pairs of track and candidate that are scored: seconds of work. The largest real box sets stay far below."""
+
+
 def match_release(release: Release, candidates: Sequence[Candidate]) -> tuple[Match, ...]:
-    """At most one match per track and per candidate, in the order of the tracks."""
-    scores = [[score(track, candidate, release) for candidate in candidates] for track in release.tracks]
-    pairs = assign([[each.confidence if each.confidence >= FLOOR else 0.0 for each in row] for row in scores])
+    """At most one match per track and per candidate, in the order of the tracks.
+
+    Of a monstrous release only the first candidates are looked at. Reasons are kept of the assigned pairs alone.
+    """
+    looked_at = candidates[: max(CANDIDATES_LEAST, PAIRS_MAX // max(1, len(release.tracks)))]
+    confidences = [[score(track, each, release).confidence for each in looked_at] for track in release.tracks]
+    pairs = assign([[each if each >= FLOOR else 0.0 for each in row] for row in confidences])
     return tuple(
-        Match(release.tracks[track], candidates[candidate], scores[track][candidate]) for track, candidate in pairs
+        Match(release.tracks[track], looked_at[candidate], score(release.tracks[track], looked_at[candidate], release))
+        for track, candidate in pairs
     )

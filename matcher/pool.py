@@ -170,6 +170,8 @@ class Matcher:
             await asyncio.shield(self._hand_back(job))
             raise
         except (LeaseLost, DatabaseUnavailable) as error:
+            if isinstance(error, DatabaseUnavailable):  # nothing was done: the attempt is given back, if it can be
+                await self._hand_back(job)
             ended = _Ended("lost", error=str(error))
         return Outcome(
             release_id=job.release_id,

@@ -79,26 +79,29 @@ async def enqueue(
     Asking twice is asking once, the higher priority wins. A decided release is queued again when its fingerprint is
     known to have changed; an unmatched one after its rest as well. A failed one waits for a person.
 
+    Of what shoppers see, the first of each page comes first: a long page does not keep a later one without audio.
+
     Rows that stay as they are are not locked, the others in the order of their ids: requests that see the same
     releases in different orders would deadlock otherwise.
     """
     rows = await connection.fetch(
         """
         WITH wanted AS (
-          SELECT release_id, place FROM unnest($1::bigint[]) WITH ORDINALITY AS given (release_id, place)
+          SELECT release_id, nth FROM unnest($1::bigint[]) WITH ORDINALITY AS given (release_id, nth)
           LEFT JOIN match_queue q USING (release_id)
           WHERE q.release_id IS NULL
              OR (q.status = 'queued' AND q.priority > $2)
              OR (q.status IN ('matched', 'unmatched') AND q.fingerprint <> $4)
              OR (q.status = 'unmatched' AND q.decided_at < now() - make_interval(days => $5))
         ), numbered AS (
-          SELECT release_id, nextval(pg_get_serial_sequence('match_queue', 'sequence')) AS sequence
-          FROM (SELECT release_id FROM wanted ORDER BY place) AS in_order
+          SELECT release_id, nth, nextval(pg_get_serial_sequence('match_queue', 'sequence')) AS sequence
+          FROM (SELECT release_id, nth FROM wanted ORDER BY nth) AS in_order
         )
-        INSERT INTO match_queue AS q (release_id, priority, store_username, sequence) OVERRIDING SYSTEM VALUE
-        SELECT release_id, $2, $3, sequence FROM numbered ORDER BY release_id
+        INSERT INTO match_queue AS q (release_id, priority, store_username, place, sequence) OVERRIDING SYSTEM VALUE
+        SELECT release_id, $2, $3, CASE WHEN $2 = $6 THEN nth ELSE 0 END, sequence FROM numbered ORDER BY release_id
         ON CONFLICT (release_id) DO UPDATE SET
           priority = least(q.priority, excluded.priority),
+          place = CASE WHEN excluded.priority <= q.priority THEN excluded.place ELSE q.place END,
           status = 'queued',
           attempts = CASE WHEN q.status = 'queued' THEN q.attempts ELSE 0 END,
           not_before = CASE WHEN q.status = 'queued' THEN q.not_before ELSE now() END,
@@ -113,6 +116,7 @@ async def enqueue(
         store_username,
         fingerprint,
         UNMATCHED_REST_DAYS,
+        int(Priority.SEEN),
     )
     return sum(row["is_new"] for row in rows)
 
@@ -125,19 +129,19 @@ async def claim(connection: Connection, limit: int) -> list[Job]:
         WITH next AS (
           SELECT release_id FROM match_queue
           WHERE status = 'queued' AND not_before <= now()
-          ORDER BY priority, sequence LIMIT $1
+          ORDER BY priority, place, sequence LIMIT $1
           FOR UPDATE SKIP LOCKED
         )
         UPDATE match_queue q
         SET status = 'processing', attempts = attempts + 1,
             lease_token = gen_random_uuid(), lease_until = now() + make_interval(secs => $2)
         FROM next WHERE q.release_id = next.release_id
-        RETURNING q.release_id, store_username, attempts, persist_always, lease_token, priority, sequence
+        RETURNING q.release_id, store_username, attempts, persist_always, lease_token, priority, place, sequence
         """,
         limit,
         LEASE_S,
     )
-    rows.sort(key=lambda row: (row["priority"], row["sequence"]))
+    rows.sort(key=lambda row: (row["priority"], row["place"], row["sequence"]))
     return [
         Job(row["release_id"], row["store_username"], row["attempts"], row["persist_always"], row["lease_token"])
         for row in rows

@@ -12,24 +12,33 @@ import structlog
 def configure(level: str, log_format: str | None) -> None:
     """`log_format` is console, json, or None to choose by whether standard error is a terminal."""
     console = log_format == "console" or (log_format is None and sys.stderr.isatty())
-    processors: list[structlog.types.Processor] = [
+    shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    if console:
-        processors += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    else:
-        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
+    rendering: list[structlog.types.Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        if console
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
+    )
     structlog.configure(
-        processors=processors,
+        processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     # Libraries speak through the standard library: asyncio's and aiohttp's troubles must not be lost.
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # They come in the same form, a line each.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _dumps(event: object, **_: object) -> str:

@@ -4,7 +4,7 @@ import json
 
 from matcher.domain.tracklist import parse_release
 from matcher.explain import as_table
-from matcher.matching import FLOOR, match_release
+from matcher.matching import CANDIDATES_LEAST, FLOOR, match_release
 from matcher.models import Candidate, Release, Track
 from matcher.providers.discogs_videos import parse
 from tests.conftest import samples
@@ -78,3 +78,13 @@ def test_real_releases_are_matched() -> None:
             matches = match_release(parse_release(body), candidates)
             persisted += any(match.score.confidence >= 50 for match in matches)
     assert persisted / with_videos > 0.75
+
+
+def test_a_monstrous_release_takes_bounded_work() -> None:
+    tracks = tuple(Track(place, None, f"A{place}", f"Song {place}", (), 200) for place in range(5000))
+    release = Release(1, "All", ("Band",), (), (), None, tracks)
+    candidates = [
+        Candidate("discogs_videos", "youtube", f"https://x/{place}", f"Band - Song {place}", 200, attached=True)
+        for place in range(500)
+    ]
+    assert len(match_release(release, candidates)) <= CANDIDATES_LEAST

@@ -343,3 +343,12 @@ async def test_seeing_what_is_known_locks_nothing(database: Database) -> None:
         await holding.execute("SELECT FROM match_queue WHERE release_id = 1 FOR UPDATE")
         await connection.execute("SET LOCAL lock_timeout = '100ms'")
         assert await store.enqueue(connection, [1], priority=Priority.SEEN) == 0
+
+
+async def test_a_long_page_does_not_keep_a_later_one_without_audio(database: Database) -> None:
+    async with database.transaction() as connection:
+        await store.enqueue(connection, [50, 51], priority=Priority.HISTORY)
+        await store.enqueue(connection, range(1, 40), priority=Priority.SEEN)
+        await store.enqueue(connection, [60, 61, 50], priority=Priority.SEEN)
+    async with database.transaction() as connection:
+        assert [job.release_id for job in await store.claim(connection, 6)] == [1, 60, 2, 61, 50, 3]

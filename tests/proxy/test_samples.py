@@ -68,8 +68,8 @@ def difference(shown: object, wanted: object, place: str = "$") -> str | None:
 
 async def test_releases_come_out_equal(start_proxy: StartProxy, recorded: Recorded) -> None:
     proxy = await start_proxy(DISCOGS_API_URL=recorded.url)
-    for file, body in recorded_json("release"):
-        path = f"/releases/{json.loads(body)['id']}"
+    for number, (file, body) in enumerate(recorded_json("release")):
+        path = f"/releases/{json.loads(body)['id']}?sample={number}"  # some releases were recorded twice
         recorded.bodies[path] = body
         response, shown = await proxy.get(path)
         assert response.status == 200, file
