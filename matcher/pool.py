@@ -19,7 +19,7 @@ from matcher.domain.metadata import fingerprint, metadata, storable
 from matcher.domain.retry import Fail, Park, Retry, aftermath
 from matcher.domain.tracklist import parse_release
 from matcher.domain.verdict import Forget, Persist, Thresholds, judge
-from matcher.errors import DatabaseUnavailable, LeaseLost, MalformedRelease, MatcherError, ReleaseGone, Unavailable
+from matcher.errors import DatabaseUnavailable, LeaseLost, MalformedRelease, MatcherError, Unavailable
 from matcher.matching import match_release
 from matcher.models import Candidate, Match, ProcessingStatus, Release
 
@@ -227,7 +227,7 @@ class Matcher:
                     return _Ended("parked", error=what)
                 case Fail():
                     await store.fail(connection, job, what)
-                    if job.persist_always and isinstance(error, ReleaseGone):
+                    if job.persist_always:  # its matches are kept, with a row that holds them
                         await store.persist_bare(connection, job.release_id)
                     return _Ended("failed", error=what)
 

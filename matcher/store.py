@@ -446,7 +446,7 @@ async def is_persisted(connection: Connection, release_id: int) -> bool:
 
 
 async def persist_bare(connection: Connection, release_id: int) -> None:
-    """A row without facts, for a release that Discogs has deleted but the old system holds matches of."""
+    """A row without facts, for a release that cannot be had but that the old system holds matches of."""
     await connection.execute(
         """
         INSERT INTO releases (id, discogs_id)

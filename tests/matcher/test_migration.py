@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from matcher.database import Database
+from matcher.domain.retry import MAX_ATTEMPTS
 from matcher.domain.verdict import Thresholds
 from matcher.errors import ReleaseGone
 from matcher.migration import migrate
@@ -125,3 +126,30 @@ async def test_the_old_system_writes_on_while_its_tables_are_adopted(database_ds
             kept = await connection.fetchval("SELECT count(*) FROM track_matches")
     assert written > 0
     assert kept in (11 + written, 12 + written)  # the last one was perhaps cancelled after it was stored
+
+
+async def test_an_orphan_that_had_failed_before_is_tried_again_and_holds_up_nothing(database: Database) -> None:
+    """Its matches are kept even if it can never be read: else the key would wait for it for ever."""
+    async with database.connection() as connection:
+        await connection.execute("ALTER TABLE track_matches DISABLE TRIGGER ALL")
+        await connection.execute("INSERT INTO track_matches (release_id, track_index, match_url) VALUES (8, 0, 'u')")
+        await connection.execute("ALTER TABLE track_matches ENABLE TRIGGER ALL")
+        await connection.execute("UPDATE pg_constraint SET convalidated = false WHERE conname LIKE 'track_matches_r%'")
+        await connection.execute(
+            "INSERT INTO match_queue (release_id, status, priority, attempts) VALUES (8, 'failed', 0, 5)"
+        )
+    assert (await migrate(database)).newly_queued == 1
+
+    async def unreadable(_: int) -> FetchedRelease:
+        return FetchedRelease(b"<html>", datetime.now(UTC))
+
+    matcher = Matcher(database, unreadable, [DiscogsVideos()], Thresholds(50, 85), 1)
+    for _ in range(MAX_ATTEMPTS):
+        async with database.connection() as connection:
+            await connection.execute("UPDATE match_queue SET not_before = now()")
+        await matcher.drain(1, 10)
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT status FROM match_queue") == "failed"
+    report = await migrate(database)
+    assert report.done
+    assert report.matches == 1
