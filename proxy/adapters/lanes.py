@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import structlog
 
-from matcher.errors import DatabaseUnavailable
 from proxy.adapters.budget_log import BudgetLog, Turn
 from proxy.domain.budget import Budget, Lane, Queue, Reservation
 from proxy.errors import BudgetExhausted
@@ -42,13 +41,13 @@ class _Admitted(NamedTuple):
 
 @dataclass(slots=True)
 class Lanes:
-    """Hands out reservations. `log` is shared by all processes behind the same address; without one we are alone.
+    """Hands out reservations. `shared` is the log of all processes behind the same address; without it we are alone.
 
     While the database is away each process keeps to its part of the limit, as many as there were when last seen.
     """
 
     budget: Budget
-    log: BudgetLog | None = None
+    shared: BudgetLog | None = None
     clock: Callable[[], float] = time.monotonic
     on_waited: Callable[[Lane, float], None] = lambda *_: None
     _queues: dict[Queue, deque[Waiter]] = field(default_factory=dict)
@@ -85,13 +84,13 @@ class Lanes:
     def release(self, reservation: Reservation) -> None:
         """The call has ended."""
         self.budget.release(reservation, self.clock())
-        self._tell_others()
+        self._tell_others(reservation)
         self._look_again()
 
     def give_back(self, reservation: Reservation) -> None:
         """The call was never made."""
         self.budget.give_back(reservation)
-        self._tell_others()
+        self._tell_others(reservation)
         self._look_again()
 
     async def stop(self) -> None:
@@ -107,7 +106,7 @@ class Lanes:
 
     def _is_free_at_once(self, queue: Queue, now: float) -> bool:
         """Nobody waits, and nobody else needs to be asked."""
-        alone = self.log is None or not self.budget.limits[queue.identified]
+        alone = self.shared is None or not self.budget.limits[queue.identified]
         return alone and not self._queues and self.budget.admit({queue}, now) == queue
 
     def _look_again(self) -> None:
@@ -130,7 +129,7 @@ class Lanes:
         """Who may go next, written into the log before he does; or how long nobody may."""
         now = self.clock()
         chosen = self.budget.admit(self._queues.keys(), now)
-        if self.log is None or (isinstance(chosen, Queue) and not self.budget.limits[chosen.identified]):
+        if self.shared is None or (isinstance(chosen, Queue) and not self.budget.limits[chosen.identified]):
             return self._take()
         if now < self._log_away_until:
             return _soon(self._take())
@@ -138,13 +137,13 @@ class Lanes:
             return _soon(chosen)  # what the others did in the meantime is looked at in a moment
         admitted: _Admitted | float = 0.0
         try:
-            async with asyncio.timeout(TURN_AT_MOST_S), self.log.turn(self.clock) as turn:
+            async with asyncio.timeout(TURN_AT_MOST_S), self.shared.turn(self.clock) as turn:
                 self._see(turn)
                 admitted = self._take()
                 if not isinstance(admitted, float):
                     await turn.record(self.budget.own_calls())
         except Exception as error:  # noqa: BLE001 - whatever ails the log, shoppers are served without it
-            self._log_is_away(self.log, error)
+            self._log_is_away(self.shared, error)
             admitted = self._take() if isinstance(admitted, float) else admitted
         return _soon(admitted)
 
@@ -192,10 +191,12 @@ class Lanes:
             waiting.remove(waiter)
         self._drop_those_who_left()
 
-    def _tell_others(self) -> None:
+    def _tell_others(self, reservation: Reservation) -> None:
+        if self.shared is None or not reservation.counted:
+            return
         self._untold = True
-        if self.log is not None and (self._telling is None or self._telling.done()):
-            self._telling = asyncio.create_task(self._tell(self.log), name="budget log")
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell(self.shared), name="budget log")
 
     async def _tell(self, shared: BudgetLog) -> None:
         """Until it is told, the others count the call as running."""
@@ -205,7 +206,8 @@ class Lanes:
                 async with asyncio.timeout(TURN_AT_MOST_S), shared.turn(self.clock) as turn:
                     self._see(turn)
                     await turn.record(self.budget.own_calls())
-            except (DatabaseUnavailable, TimeoutError):
+            except Exception as error:  # noqa: BLE001 - as when admitting
+                self._log_is_away(shared, error)
                 self._untold = True
                 await asyncio.sleep(TELL_AGAIN_S)
 
