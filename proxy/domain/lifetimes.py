@@ -48,15 +48,17 @@ class Use(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """Seconds that a copy is fresh, and that it may be shown at all."""
+    """Seconds that a copy is fresh, that it may be shown while it is renewed, and that it may be shown at all."""
 
     fresh_s: float
+    renewed_s: float
     most_s: float
 
     def use(self, age_s: float, *, purged: bool = False) -> Use:
+        """A copy from the future was made before a clock was set back: its age is not known."""
         if age_s >= self.most_s or age_s < 0:
             return Use.NOTHING
-        if purged or age_s >= self.fresh_s * GRACE:
+        if purged or age_s >= self.renewed_s:
             return Use.IF_UPSTREAM_FAILS
         return Use.FRESH if age_s < self.fresh_s else Use.WHILE_RENEWED
 
@@ -73,7 +75,7 @@ def lifetime(status: int, cache_control: str, kind_s: float, key: str, content_m
     allowed = said.get("s-maxage", said.get("max-age", ""))
     if allowed.isascii() and allowed.isdecimal():
         fresh_s = min(fresh_s, float(allowed[:9]))
-    return Lifetime(min(fresh_s, content_max_age_s), content_max_age_s)
+    return Lifetime(min(fresh_s, content_max_age_s), fresh_s * GRACE, content_max_age_s)
 
 
 def directives(cache_control: str) -> dict[str, str]:

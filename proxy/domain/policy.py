@@ -1,4 +1,4 @@
-"""What to serve: how old a stored copy may be, and the decision as it is told to clients, logs and metrics."""
+"""How a request was answered: the decision as it is told to clients, logs and metrics."""
 
 from __future__ import annotations
 
@@ -6,26 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 CACHE_NAME = "discogs-proxy"
-
-
-class Freshness(StrEnum):
-    """Of a stored copy of restricted content."""
-
-    FRESH = "fresh"
-    STALE = "stale"
-    """May be served while it is renewed, or while upstream fails."""
-    PURGED = "purged"
-    """May be served only while upstream fails: an operator wants it fetched anew."""
-    EXPIRED = "expired"
-    """Must not leave the proxy (Discogs API terms: six hours)."""
-
-
-def freshness(age_s: float, fresh_for_s: float, content_max_age_s: float, *, purged: bool = False) -> Freshness:
-    if age_s >= content_max_age_s or age_s < 0:  # from the future: a clock was set back, its age is not known
-        return Freshness.EXPIRED
-    if purged:
-        return Freshness.PURGED
-    return Freshness.FRESH if age_s < fresh_for_s else Freshness.STALE
 
 
 class Source(StrEnum):

@@ -19,14 +19,15 @@ from matcher.pool import FetchedRelease
 from matcher.store import Priority, StoredBody
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
+from proxy.domain.lifetimes import Lifetime, Use
 from proxy.domain.merge import Audience, additions
-from proxy.domain.policy import Decision, Freshness, Source, freshness
+from proxy.domain.policy import Decision, Source
 from proxy.domain.request import Served, ShopRequest
 from proxy.domain.visibility import Using, without_credentials
 from proxy.domain.wire import append_members, decode_json, rewrite_origins
-from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken, UpstreamTimeout
+from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken
 from proxy.services.answers import Change, Document, document, error_served, served
-from proxy.services.copies import REFRESH_PATIENCE_S, Copies, Fetched, is_failure
+from proxy.services.copies import FAILURES, REFRESH_PATIENCE_S, Copies, Fetched, is_failure
 from proxy.settings import OFFICIAL_API_URL
 
 RECENT_BODIES = 256
@@ -58,18 +59,29 @@ class ReleaseService:
         """Raises ProxyError."""
         copy = await self._copy(request, release_id)
         match copy:
-            case _Copy(state=Freshness.FRESH):
+            case _Copy(use=Use.FRESH):
                 return self._from_copy(request, copy, audience, Source.HIT)
-            case _Copy(state=Freshness.STALE):
+            case _Copy(use=Use.WHILE_RENEWED):
                 self._refresh_behind(release_id, trace.request_id)
-                return self._from_copy(request, copy, audience, Source.STALE, "stale-while-revalidate")
-            case _Copy(state=Freshness.PURGED):
-                try:
-                    return await self._from_upstream(request, release_id, audience, trace, expired=False)
-                except (UpstreamBroken, UpstreamTimeout, BudgetExhausted):
-                    return self._from_copy(request, copy, audience, Source.STALE, "stale-if-error")
+                return self._from_copy(request, copy, audience, Source.STALE, Use.WHILE_RENEWED)
+            case _Copy(use=Use.IF_UPSTREAM_FAILS):
+                return await self._renewed(request, release_id, audience, trace)
             case _:
                 return await self._from_upstream(request, release_id, audience, trace, expired=copy is not None)
+
+    async def _renewed(self, request: ShopRequest, release_id: int, audience: Audience, trace: Trace) -> Served:
+        """From upstream, else from the copy: looked at again, as the attempt took its time. Raises ProxyError."""
+        try:
+            answer = await self._from_upstream(request, release_id, audience, trace, expired=False)
+        except FAILURES:
+            copy = await self._copy(request, release_id)
+            if copy is None or copy.use is Use.NOTHING:
+                raise
+        else:
+            copy = await self._copy(request, release_id) if is_failure(answer.status) else None
+            if copy is None or copy.use is Use.NOTHING:
+                return answer
+        return self._from_copy(request, copy, audience, Source.STALE, Use.IF_UPSTREAM_FAILS)
 
     async def fetch_for_matching(self, release_id: int) -> FetchedRelease:
         """The public body: at hand from a request a moment ago, else from upstream in the matching lane.
@@ -111,8 +123,8 @@ class ReleaseService:
         except DatabaseUnavailable:
             return None
         age_s = (self.now() - stored.fetched_at).total_seconds()
-        state = freshness(age_s, self.fresh_for_s, self.content_max_age_s, purged=stored.purged)
-        return _Copy(stored.body, audio, age_s, state)
+        life = Lifetime(self.fresh_for_s, self.content_max_age_s, self.content_max_age_s)
+        return _Copy(stored.body, audio, age_s, life.use(age_s, purged=stored.purged))
 
     def _from_copy(
         self, request: ShopRequest, copy: _Copy, audience: Audience, source: Source, detail: str | None = None
@@ -162,7 +174,7 @@ class ReleaseService:
             if fetched.answer.status != 200:
                 return error_served(request, fetched.answer, self.upstream.origin, fetched.decision)
             found = document(fetched.answer)
-        except (UpstreamBroken, UpstreamTimeout, BudgetExhausted) as error:
+        except FAILURES as error:
             if expired and not isinstance(error, BudgetExhausted):
                 raise Degraded(f"{error.message} What is stored is too old to be shown.", ASK_AGAIN_S) from error
             raise
@@ -244,7 +256,7 @@ class _Copy:
     body: bytes
     audio: Audio
     age_s: float
-    state: Freshness
+    use: Use
 
 
 def _parsed(body: bytes) -> dict[str, object]:

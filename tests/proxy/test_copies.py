@@ -244,6 +244,11 @@ async def test_a_persisted_release_can_be_purged(proxy: Proxy, discogs: Simulate
     path = f"/releases/{release_id}"
     assert "hit" in status_of((await proxy.get(path))[0])
     assert (await purge(proxy, {"release": release_id}))[1]["dropped"] == {"answers": 0, "releases": 1}
+    for fault in (Fault(kind="status", status=500, times=1), Fault(kind="broken_json", times=1)):
+        discogs.add_fault(fault)
+        response, _ = await proxy.get(path)
+        assert response.status == 200
+        assert "detail=stale-if-error" in status_of(response)
     response, body = await proxy.get(path)
     assert "fwd=uri-miss" in status_of(response)
     assert json.loads(body)["audio_matches"], "matches are no copies"

@@ -25,7 +25,11 @@ SIX_HOURS_S = 6 * 3600.0
     ],
 )
 def test_what_a_copy_is_good_for(age_s: float, purged: bool, use: Use) -> None:
-    assert Lifetime(60, 3600).use(age_s, purged=purged) is use
+    assert Lifetime(60, 120, 3600).use(age_s, purged=purged) is use
+
+
+def test_the_greatest_age_wins_over_a_longer_lifetime() -> None:
+    assert Lifetime(100, 100, 30).use(40) is Use.NOTHING
 
 
 @pytest.mark.parametrize("status", [204, 301, 400, 401, 403, 429, 500, 502, 503])

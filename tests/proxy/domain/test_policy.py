@@ -2,25 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.domain.policy import OWN, Decision, Freshness, Source, freshness
-
-
-@pytest.mark.parametrize(
-    ("age_s", "state"),
-    [
-        (0, Freshness.FRESH),
-        (9.9, Freshness.FRESH),
-        (10, Freshness.STALE),
-        (29, Freshness.STALE),
-        (30, Freshness.EXPIRED),
-    ],
-)
-def test_a_copy_ages(age_s: float, state: Freshness) -> None:
-    assert freshness(age_s, fresh_for_s=10, content_max_age_s=30) is state
-
-
-def test_the_content_limit_wins_over_a_longer_lifetime() -> None:
-    assert freshness(40, fresh_for_s=100, content_max_age_s=30) is Freshness.EXPIRED
+from proxy.domain.policy import OWN, Decision, Source
 
 
 @pytest.mark.parametrize(
