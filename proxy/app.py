@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import aiohttp
 import structlog
@@ -17,6 +18,7 @@ from matcher.pool import Matcher, Outcome, Provider
 from matcher.providers.discogs_videos import DiscogsVideos
 from proxy import keys
 from proxy.adapters.budget_log import BudgetLog
+from proxy.adapters.changes import Changes
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.responses import ResponseStore
@@ -30,6 +32,7 @@ from proxy.errors import NotFound
 from proxy.handlers import admin, discogs, operations, stores
 from proxy.handlers.middleware import MIDDLEWARES, on_prepare
 from proxy.services.copies import Copies
+from proxy.services.finished import FinishedAnswers
 from proxy.services.inventory import InventoryService
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
@@ -138,7 +141,10 @@ async def services(app: web.Application) -> AsyncIterator[None]:
 
     responses = ResponseStore(settings.data_dir)
     copies = Copies(responses, discogs_api, lifetimes(settings), settings.content_max_age_ms / 1000)
-    app[keys.PURGE] = PurgeService(database, responses)
+    finished = FinishedAnswers(lambda: changes.are_heard, lambda: copies.now())
+    changes = Changes(database, finished.drop_release, finished.drop_path, finished.drop_all)
+    app[keys.FINISHED], app[keys.CHANGES] = finished, changes
+    app[keys.PURGE] = PurgeService(database, responses, finished, changes)
     releases = ReleaseService(
         database,
         discogs_api,
@@ -150,7 +156,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     sync = SyncService(database, discogs_api, wake)
     app[keys.RELEASES] = releases
     app[keys.INVENTORY] = InventoryService(database, discogs_api, copies, wake)
-    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies)
+    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, app[keys.PURGE])
     app[keys.STORES] = StoreService(
         database,
         sync,
@@ -165,7 +171,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         providers(settings),
         Thresholds(settings.cache_persistence_threshold, settings.approval_threshold),
         settings.audio_matching_batch_size,
-        on_outcome=lambda outcome: job_ended(app[keys.METRICS], outcome),
+        on_outcome=lambda outcome: job_ended(app, outcome),
     )
     yield
     await sync.stop()
@@ -188,8 +194,10 @@ def providers(settings: Settings) -> list[Provider]:
     return [PROVIDERS[name]() for name in settings.match_providers if name in PROVIDERS]
 
 
-def job_ended(metrics: Metrics, outcome: Outcome) -> None:
+def job_ended(app: web.Application, outcome: Outcome) -> None:
     """The canonical log line of a match job, and its metrics."""
+    app[keys.FINISHED].drop_release(outcome.release_id)  # who asked for the job sees its outcome at once
+    metrics = app[keys.METRICS]
     metrics.jobs.labels(outcome.result).inc()
     metrics.job_seconds.observe(outcome.seconds)
     if outcome.result in ("cached", "unmatched"):
@@ -208,13 +216,16 @@ def job_ended(metrics: Metrics, outcome: Outcome) -> None:
 
 
 async def background(app: web.Application) -> AsyncIterator[None]:
-    """The pool that drains the queue, and the adoption of the old system's matches."""
-    health = app[keys.HEALTH]
-    if not app[keys.SETTINGS].background_processing_enabled:
-        async with running("migration", lambda: migration(app), health):
-            yield
-        return
-    async with running("migration", lambda: migration(app), health), running("matcher", app[keys.MATCHER].run, health):
+    """Listening for changes, the adoption of the old system's matches, and the pool that drains the queue."""
+    tasks: dict[str, Callable[[], Awaitable[None]]] = {
+        "changes": app[keys.CHANGES].run,
+        "migration": lambda: migration(app),
+    }
+    if app[keys.SETTINGS].background_processing_enabled:
+        tasks["matcher"] = app[keys.MATCHER].run
+    async with AsyncExitStack() as stack:
+        for name, work in tasks.items():
+            await stack.enter_async_context(running(name, work, app[keys.HEALTH]))
         yield
 
 

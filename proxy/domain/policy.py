@@ -29,6 +29,11 @@ class Decision:
     ttl_s: float | None = None
     upstream_status: int | None = None
     detail: str | None = None
+    forwarded: str = "uri-miss"
+    """Why a miss went upstream, in the words of RFC 9211 section 2.2."""
+    stored: bool = False
+    collapsed: bool = False
+    """Another request was under way for the same: one call served both."""
 
     def cache_status(self) -> str:
         """The Cache-Status member (RFC 9211)."""
@@ -44,14 +49,16 @@ class Decision:
             case Source.HIT | Source.STALE:
                 return ["hit"]
             case Source.MISS:
-                return ["fwd=uri-miss", *self._forward_status()]
+                return [f"fwd={self.forwarded}", *self._told_of_forwarding()]
             case Source.BYPASS:
-                return ["fwd=bypass", *self._forward_status()]
+                return ["fwd=bypass", *self._told_of_forwarding()]
             case Source.OWN:
                 return []
 
-    def _forward_status(self) -> list[str]:
-        return [] if self.upstream_status is None else [f"fwd-status={self.upstream_status}"]
+    def _told_of_forwarding(self) -> list[str]:
+        status = [] if self.upstream_status is None else [f"fwd-status={self.upstream_status}"]
+        flags = {"stored": self.stored, "collapsed": self.collapsed}
+        return status + [name for name, is_set in flags.items() if is_set]
 
 
 OWN = Decision(Source.OWN)

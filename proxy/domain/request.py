@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from urllib.parse import quote
 
 from proxy.domain.policy import Decision
@@ -18,7 +19,7 @@ from proxy.domain.visibility import (
     without_credentials,
     without_own_parameters,
 )
-from proxy.domain.wire import Headers, headers_for_upstream
+from proxy.domain.wire import Headers, accepts_gzip, headers_for_upstream
 from proxy.errors import BadRequest
 
 
@@ -53,7 +54,7 @@ class ShopRequest:
 
     @property
     def accepts_gzip(self) -> bool:
-        return any("gzip" in value.lower() for name, value in self.headers if name.lower() == "accept-encoding")
+        return accepts_gzip([value for name, value in self.headers if name.lower() == "accept-encoding"])
 
     @property
     def wants_json(self) -> bool:
@@ -105,10 +106,23 @@ def _encoded(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Reuse:
+    """An equal request may get the same answer until `fresh_until`, unless one of `release_ids` changes before.
+
+    `fetched_at` is when upstream was asked for what the answer is made of.
+    """
+
+    fetched_at: datetime
+    fresh_until: datetime
+    release_ids: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
-    """An answer to a client: end-to-end headers and the body as bytes, unpacked."""
+    """An answer to a client: end-to-end headers and the body as bytes, unpacked. `reuse` None: made for this once."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
     decision: Decision
+    reuse: Reuse | None = None

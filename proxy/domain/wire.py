@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -83,6 +84,21 @@ def headers_for_client(headers: Headers) -> list[tuple[str, str]]:
         for name, value in pairs
         if name.lower() not in dropped and not name.lower().startswith(OWN_PREFIXES)
     ]
+
+
+@lru_cache(maxsize=256)
+def _takes_gzip(accept_encoding: str) -> bool:
+    """RFC 9110 section 12.5.3."""
+    offers = {}
+    for offer in accept_encoding.lower().split(","):
+        coding, _, weight = offer.replace(" ", "").partition(";q=")
+        offers[coding] = weight.rstrip("0") not in ("", "0.") if _ else True
+    return offers.get("gzip", offers.get("x-gzip", offers.get("*", False)))
+
+
+def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
+    """Whether a client takes gzip, by its Accept-Encoding headers."""
+    return _takes_gzip(",".join(accept_encoding)) if accept_encoding else False
 
 
 def _named_by_connection(headers: Headers) -> frozenset[str]:

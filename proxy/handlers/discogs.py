@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from proxy import keys
 from proxy.domain.merge import Audience
 from proxy.domain.origins import public_origin
 from proxy.domain.request import Served, ShopRequest, split_target
-from proxy.domain.resources import Kind, resource_of
-from proxy.domain.validators import entity_tag, headers_of_304, is_known
+from proxy.domain.resources import UNKNOWN, Kind, Resource, resource_of
+from proxy.domain.validators import headers_of_304, is_known
 from proxy.domain.visibility import SAFE_METHODS, Refuse, Tier, caller_of, plan
+from proxy.domain.wire import accepts_gzip
 from proxy.errors import BadRequest, ProxyError, Unauthorized
 from proxy.handlers.middleware import set_cors
+from proxy.services.finished import Finished, finish
 from proxy.services.passthrough import Streamed
 
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
-COMPRESS_FROM_BYTES = 1024
 
 
 class MethodNotAllowed(ProxyError):
@@ -28,24 +32,33 @@ class MethodNotAllowed(ProxyError):
 async def discogs(request: web.Request) -> web.StreamResponse:
     shop_request = read_request(request)
     request[keys.KIND] = shop_request.resource.kind.value
-    trace, audience = request[keys.TRACE], audience_of(request)
-    safe = shop_request.method in SAFE_METHODS
-    match shop_request.resource:
-        case resource if safe and resource.kind is Kind.RELEASE and resource.release_id:
-            answer = await request.app[keys.RELEASES].serve(shop_request, resource.release_id, audience, trace)
-            return write(request, shop_request, answer)
-        case resource if safe and resource.kind is Kind.INVENTORY and resource.username:
-            answer = await request.app[keys.INVENTORY].serve(shop_request, resource.username, audience, trace)
-            return write(request, shop_request, answer)
-        case _:
-            return await pass_through(request, shop_request)
-
-
-async def pass_through(request: web.Request, shop_request: ShopRequest) -> web.StreamResponse:
-    async with request.app[keys.PASSTHROUGH].serve(shop_request, request[keys.TRACE]) as answer:
+    finished = request.app[keys.FINISHED]
+    if found := finished.find(shop_request):
+        return write(request, found)
+    begun = finished.begin()
+    async with answered(request, shop_request) as answer:
         if isinstance(answer, Streamed):
             return await stream(request, answer)
-        return write(request, shop_request, answer)
+        made = await finish(
+            with_own_headers(answer, shop_request), pack=shop_request.accepts_gzip or answer.reuse is not None
+        )
+        finished.keep(shop_request, made, answer.reuse, begun)
+        return write(request, made)
+
+
+@asynccontextmanager
+async def answered(request: web.Request, shop_request: ShopRequest) -> AsyncIterator[Served | Streamed]:
+    """By the service of the resource. Raises ProxyError."""
+    app, trace = request.app, request[keys.TRACE]
+    resource = shop_request.resource if shop_request.method in SAFE_METHODS else UNKNOWN
+    match resource:
+        case Resource(kind=Kind.RELEASE, release_id=int(release_id)):
+            yield await app[keys.RELEASES].serve(shop_request, release_id, audience_of(request), trace)
+        case Resource(kind=Kind.INVENTORY, username=str(username)):
+            yield await app[keys.INVENTORY].serve(shop_request, username, audience_of(request), trace)
+        case _:
+            async with app[keys.PASSTHROUGH].serve(shop_request, trace) as answer:
+                yield answer
 
 
 def read_request(request: web.Request) -> ShopRequest:
@@ -105,24 +118,26 @@ def audience_of(request: web.Request) -> Audience:
     return Audience(pending_from, min_confidence)
 
 
-def write(request: web.Request, shop_request: ShopRequest, answer: Served) -> web.Response:
+def with_own_headers(answer: Served, request: ShopRequest) -> Served:
+    theirs = [(name, value) for name, value in answer.headers if name.lower() not in ("cache-control", "vary")]
+    vary = [value for name, value in answer.headers if name.lower() == "vary"]
+    own = [("Cache-Control", cache_control(request)), ("Vary", joined_vary(*vary, "Accept-Encoding, Authorization"))]
+    return replace(answer, headers=(*theirs, *own))
+
+
+def write(request: web.Request, answer: Finished) -> web.Response:
+    """304 for a client that has these very bytes (RFC 9110 section 13.1.2), else packed for one that takes gzip."""
     request[keys.DECISION] = answer.decision
-    response = web.Response(status=answer.status, body=answer.body)
-    _set_headers(response, answer.headers)
-    response.headers["Cache-Control"] = cache_control(shop_request)
-    _vary(response, "Accept-Encoding", "Authorization")
-    return revalidated(request, response) if answer.status == 200 else response
-
-
-def revalidated(request: web.Request, response: web.Response) -> web.Response:
-    """With an ETag; 304 for a client that has these very bytes (RFC 9110 section 13.1.2), else packed if that pays."""
-    body = response.body if isinstance(response.body, bytes) else b""
-    tag = entity_tag(body)
-    response.headers["ETag"] = tag
-    if request.method in SAFE_METHODS and is_known(tag, request.headers.getall("If-None-Match", [])):
-        return web.Response(status=304, headers=headers_of_304(response.headers))
-    if len(body) >= COMPRESS_FROM_BYTES:
-        response.enable_compression()
+    if (
+        answer.tag
+        and request.method in SAFE_METHODS
+        and is_known(answer.tag, request.headers.getall("If-None-Match", []))
+    ):
+        return web.Response(status=304, headers=headers_of_304(CIMultiDict(answer.headers)))
+    packed = answer.packed if accepts_gzip(request.headers.getall("Accept-Encoding", [])) else None
+    response = web.Response(status=answer.status, body=packed or answer.body, headers=answer.headers)
+    if packed:
+        response.headers["Content-Encoding"] = "gzip"
     return response
 
 
@@ -149,10 +164,10 @@ async def stream(request: web.Request, answer: Streamed) -> web.StreamResponse:
     return response
 
 
-def _vary(response: web.StreamResponse, *names: str) -> None:
+def joined_vary(*values: str) -> str:
     """One Vary header: upstream's names and ours, each once."""
-    theirs = [name.strip() for value in response.headers.popall("Vary", []) for name in value.split(",")]
-    response.headers["Vary"] = ", ".join({name.lower(): name for name in (*theirs, *names) if name}.values())
+    names = [name.strip() for value in values for name in value.split(",")]
+    return ", ".join({name.lower(): name for name in names if name}.values())
 
 
 def _set_headers(response: web.StreamResponse, headers: tuple[tuple[str, str], ...]) -> None:

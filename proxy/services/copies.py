@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote
 
 import structlog
@@ -17,9 +17,9 @@ from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.lifetimes import Lifetime, Use, lifetime
 from proxy.domain.policy import Decision, Source
-from proxy.domain.request import ShopRequest
+from proxy.domain.request import Reuse, ShopRequest
 from proxy.domain.resources import Kind
-from proxy.domain.visibility import SAFE_METHODS, Using
+from proxy.domain.visibility import Using
 from proxy.domain.wire import headers_for_client, is_jsonp
 from proxy.errors import BudgetExhausted, UpstreamBroken, UpstreamTimeout
 from proxy.services.answers import Change, document
@@ -74,6 +74,7 @@ class Copies:
                 return copy.shown(Source.STALE, Use.WHILE_RENEWED)
         try:
             found = await self._renew(asked, trace)
+            found = replace(found, decision=replace(found.decision, forwarded="stale" if stored else "uri-miss"))
         except FAILURES:
             if (copy := self._copy(asked, stored)) is None:  # looked at again: the attempt took its time
                 raise
@@ -81,11 +82,6 @@ class Copies:
         if is_failure(found.answer.status) and (copy := self._copy(asked, stored)) is not None:
             return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
         return found
-
-    async def changed(self, request: ShopRequest, status: int) -> None:
-        """A write went through: copies of what it names are dropped (RFC 9111 section 4.4)."""
-        if request.method not in SAFE_METHODS and status < 400:
-            await self.store.purge([request.raw_path], soft=False)
 
     async def stop(self) -> None:
         """Refreshes wait long for budget: they are not waited for."""
@@ -138,7 +134,10 @@ class Copies:
 
         A failure holds down the next attempts for a while.
         """
-        return await self._flights.join((asked.key, asked.call.lane), lambda: self._ask(asked, trace))
+        flight = (asked.key, asked.call.lane)
+        collapsed = self._flights.is_under_way(flight)
+        found = await self._flights.join(flight, lambda: self._ask(asked, trace))
+        return replace(found, decision=replace(found.decision, collapsed=True)) if collapsed else found
 
     async def _ask(self, asked: _Asked, trace: Trace) -> Fetched:
         began = self.now()  # the answer is no younger than its request
@@ -151,16 +150,18 @@ class Copies:
         except FAILURES:
             self._hold(asked.key)
             raise
-        await self._keep(asked, answer, began)
-        return Fetched(answer, began, Decision(Source.MISS, upstream_status=answer.status))
-
-    async def _keep(self, asked: _Asked, answer: Answer, fetched_at: datetime) -> None:
-        """Not what was asked for anonymously because the credential is refused: copies made with it are richer."""
-        poorer = asked.request.ask.using is Using.OPERATOR and self.upstream.operator_refused
-        if poorer or is_jsonp(answer.content_type) or self._lifetime(asked, answer) is None:
-            return
+        decision = Decision(Source.MISS, upstream_status=answer.status)
+        life = self._lifetime_if_kept(asked, answer)
+        if life is None:
+            return Fetched(answer, began, decision)
         kept = Answer(answer.status, CIMultiDict(headers_for_client(answer.headers.items())), answer.body)
-        await self.store.write(asked.key, asked.request.raw_path, StoredAnswer(kept, fetched_at))
+        stored = await self.store.write(asked.key, asked.request.raw_path, StoredAnswer(kept, began))
+        return Fetched(answer, began, replace(decision, stored=stored), began + timedelta(seconds=life.fresh_s))
+
+    def _lifetime_if_kept(self, asked: _Asked, answer: Answer) -> Lifetime | None:
+        """None for what was asked for anonymously because the credential is refused: copies made with it are richer."""
+        poorer = asked.request.ask.using is Using.OPERATOR and self.upstream.operator_refused
+        return None if poorer or is_jsonp(answer.content_type) else self._lifetime(asked, answer)
 
     def _refresh_behind(self, asked: _Asked, request_id: str) -> None:
         if asked.key in self._refreshing:
@@ -182,11 +183,19 @@ class Copies:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """`at` is when the request for it began: the answer's age counts from then."""
+    """`at` is when the request for it began: the answer's age counts from then.
+
+    `fresh_until` is None where an equal request must not be answered with it unseen.
+    """
 
     answer: Answer
     at: datetime
     decision: Decision
+    fresh_until: datetime | None = None
+
+    def reuse(self, release_ids: Iterable[int] = ()) -> Reuse | None:
+        """For an answer that is made of this and of what is known of `release_ids`."""
+        return Reuse(self.at, self.fresh_until, frozenset(release_ids)) if self.fresh_until else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +217,9 @@ class _Copy:
 
     def shown(self, source: Source, detail: str | None = None) -> Fetched:
         decision = Decision(source, age_s=self.age_s, ttl_s=self.life.fresh_s - self.age_s, detail=detail)
-        return Fetched(self.stored.answer, self.stored.fetched_at, decision)
+        at = self.stored.fetched_at
+        fresh_until = at + timedelta(seconds=self.life.fresh_s) if source is Source.HIT else None
+        return Fetched(self.stored.answer, at, decision, fresh_until)
 
 
 def is_failure(status: int) -> bool:

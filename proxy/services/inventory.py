@@ -57,14 +57,14 @@ class InventoryService:
         if answer.status != 200:
             return error_served(request, answer, self.upstream.origin, decision)
         found = document(answer)
-        page = _as_asked(request, found.content)
+        page, reuse = _as_asked(request, found.content), None
         try:
             known = await self._queue_and_look_up(page, username)
         except DatabaseUnavailable:
             decision = replace(decision, detail="no-database")
         else:
-            page = enrich_inventory(page, known, audience)
-        return served(request, answer, found.seal(encode_json(page)), decision, self.upstream.origin)
+            page, reuse = enrich_inventory(page, known, audience), fetched.reuse(known)
+        return served(request, answer, found.seal(encode_json(page)), decision, self.upstream.origin, reuse)
 
     def _advise(self, request: ShopRequest, username: str) -> None:
         """A shop whose server sends its owner's token saves no calls: said once per store, with what to change."""

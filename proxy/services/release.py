@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -22,7 +22,7 @@ from proxy.domain.budget import Lane
 from proxy.domain.lifetimes import Lifetime, Use
 from proxy.domain.merge import Audience, additions
 from proxy.domain.policy import Decision, Source
-from proxy.domain.request import Served, ShopRequest
+from proxy.domain.request import Reuse, Served, ShopRequest
 from proxy.domain.visibility import Using, without_credentials
 from proxy.domain.wire import append_members, decode_json, rewrite_origins
 from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken
@@ -51,7 +51,6 @@ class ReleaseService:
     fresh_for_s: float
     content_max_age_s: float
     on_enqueued: Callable[[], None]
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _recent: OrderedDict[int, FetchedRelease] = field(default_factory=OrderedDict)
     _refreshing: dict[int, asyncio.Task[None]] = field(default_factory=dict)
 
@@ -90,7 +89,7 @@ class ReleaseService:
         """
         if recent := self._recent.pop(release_id, None):
             return recent
-        trace, began = Trace(request_id=f"match-{release_id}"), self.now()
+        trace, began = Trace(request_id=f"match-{release_id}"), self.copies.now()
         try:
             answer = await self.upstream.fetch(self._public_call(release_id, Lane.MATCHING, MATCH_PATIENCE_S), trace)
             if is_failure(answer.status):
@@ -122,9 +121,9 @@ class ReleaseService:
                 audio = (await store.audio(connection, [release_id]))[release_id]
         except DatabaseUnavailable:
             return None
-        age_s = (self.now() - stored.fetched_at).total_seconds()
+        age_s = (self.copies.now() - stored.fetched_at).total_seconds()
         life = Lifetime(self.fresh_for_s, self.content_max_age_s, self.content_max_age_s)
-        return _Copy(stored.body, audio, age_s, life.use(age_s, purged=stored.purged))
+        return _Copy(release_id, stored.body, stored.fetched_at, audio, age_s, life.use(age_s, purged=stored.purged))
 
     def _from_copy(
         self, request: ShopRequest, copy: _Copy, audience: Audience, source: Source, detail: str | None = None
@@ -132,11 +131,13 @@ class ReleaseService:
         decision = Decision(source, age_s=copy.age_s, ttl_s=self.fresh_for_s - copy.age_s, detail=detail)
         body = append_members(copy.body, additions(copy.audio, audience))
         origins = (self.upstream.origin, OFFICIAL_API_URL)
+        fresh_until = copy.fetched_at + timedelta(seconds=self.fresh_for_s)
         return Served(
             200,
             (("Content-Type", "application/json"),),
             rewrite_origins(body, origins, request.public_origin),
             decision,
+            Reuse(copy.fetched_at, fresh_until, frozenset([copy.release_id])) if source is Source.HIT else None,
         )
 
     def _refresh_behind(self, release_id: int, request_id: str) -> None:
@@ -148,7 +149,7 @@ class ReleaseService:
     async def _refresh(self, release_id: int, request_id: str) -> None:
         try:
             call = self._public_call(release_id, Lane.REFRESH, REFRESH_PATIENCE_S)
-            began = self.now()
+            began = self.copies.now()
             answer = await self.upstream.fetch(call, Trace(request_id))
             fetched = _fetched(answer, release_id, began)
             async with self.database.transaction() as connection:
@@ -199,7 +200,7 @@ class ReleaseService:
             return served(request, answer, answer.body, decision, self.upstream.origin)
         self._keep_at_hand(release_id, fetched)
         body = found.seal(append_members(found.raw, additions(audio, audience)))
-        return served(request, answer, body, decision, self.upstream.origin)
+        return served(request, answer, body, decision, self.upstream.origin, answered.reuse([release_id]))
 
     async def _record(
         self,
@@ -253,7 +254,9 @@ def release_of(release_id: int) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
+    release_id: int
     body: bytes
+    fetched_at: datetime
     audio: Audio
     age_s: float
     use: Use

@@ -7,9 +7,11 @@ import gzip
 import json
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 import structlog
 
+from matcher.database import Database
 from proxy import keys
 from proxy.adapters.responses import FILE_NAME
 from proxy.services.copies import Copies
@@ -233,7 +235,7 @@ async def test_after_a_soft_purge_upstream_is_asked_and_the_copy_still_serves_wh
     assert "detail=stale-if-error" in status_of(response)
     later(proxy, timedelta(minutes=1))
     response, _ = await proxy.get(path)
-    assert "fwd=uri-miss" in status_of(response)
+    assert "fwd=stale" in status_of(response)
 
 
 async def test_a_persisted_release_can_be_purged(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
@@ -358,3 +360,49 @@ async def test_head_is_answered_from_what_get_gave(proxy: Proxy, discogs: Simula
     assert (response.status, body) == (200, b"")
     assert "; hit;" in status_of(response)
     assert len(discogs.calls) == 1
+
+
+async def test_what_changes_in_the_database_is_gone_from_every_answer_at_once(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs, database: Database
+) -> None:
+    """Whoever changed it: here somebody with a connection of his own."""
+    proxy = await start_proxy()
+    await proxy.admin("POST", "/api/admin/process-queue?limit=1")
+    _, body = await proxy.get(INVENTORY)
+    await proxy.admin("POST", "/api/admin/process-queue?limit=50")
+    row = next(row for row in json.loads((await proxy.get(INVENTORY))[1])["listings"] if row["audio_matches"])
+    release_id, shown = row["release"]["id"], orjson.dumps(row["audio_matches"][0])
+    paths = (INVENTORY, f"/releases/{release_id}")
+    for path in (*paths, *paths):
+        response, body = await proxy.get(path)
+        assert shown in body
+    assert "; hit; ttl=" in status_of(response)
+    async with database.connection() as connection:
+        await connection.execute("UPDATE track_matches SET rejected = true WHERE release_id = $1", release_id)
+    for path in paths:
+        async with asyncio.timeout(2):
+            while shown in (await proxy.get(path))[1]:
+                await asyncio.sleep(0.01)
+        assert "; hit; ttl=" in status_of((await proxy.get(path))[0])
+
+
+async def test_a_purge_reaches_the_other_processes(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
+    one, two = await start_proxy(), await start_proxy()
+    path = master(discogs)
+    for _ in range(2):
+        await two.get(path)
+    assert "; hit;" in status_of((await two.get(path))[0])
+    await purge(one, {"path": path})
+    async with asyncio.timeout(2):
+        while "fwd=stale" not in status_of((await two.get(path))[0]):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_hit_is_packed_for_a_client_that_takes_gzip_and_for_no_other(
+    proxy: Proxy, discogs: SimulatedDiscogs
+) -> None:
+    plain = [await proxy.get(INVENTORY, Accept_Encoding=coding) for coding in ("identity", "identity", "gzip;q=0, br")]
+    packed = [await proxy.get(INVENTORY, Accept_Encoding=coding) for coding in ("gzip", "br, *;q=0.5")]
+    assert {body for _, body in plain + packed} == {plain[0][1]}
+    assert [response.headers.get("Content-Encoding") for response, _ in plain + packed] == [None] * 3 + ["gzip"] * 2
+    assert len({response.headers["ETag"] for response, _ in plain + packed}) == 1

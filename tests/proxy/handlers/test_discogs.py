@@ -34,7 +34,7 @@ async def test_a_release_not_known_yet_comes_from_upstream_and_is_queued(
 ) -> None:
     response, body = await proxy.get(f"/releases/{first_release(discogs)}")
     assert response.status == 200
-    assert response.headers["Cache-Status"] == "discogs-proxy; fwd=uri-miss; fwd-status=200"
+    assert response.headers["Cache-Status"] == "discogs-proxy; fwd=uri-miss; fwd-status=200; stored"
     release = json.loads(body)
     assert list(release)[-2:] == ["audio_matches", "processing_status"]
     assert (release["audio_matches"], release["processing_status"]) == ([], "queued")
