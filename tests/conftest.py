@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from matcher.database import Database
+from proxy import keys
 from proxy.adapters.database import connected
 from proxy.adapters.embedded_postgres import EmbeddedPostgres
 from proxy.app import make_app
@@ -129,6 +130,9 @@ async def running_proxy(settings: Settings, dsn: str) -> AsyncIterator[Proxy]:
         runner = Runner(app, access_log=None, shutdown_timeout=1, auto_decompress=False)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
+        async with asyncio.timeout(10):
+            while not app[keys.CHANGES].are_heard:
+                await asyncio.sleep(0.002)
         async with aiohttp.ClientSession() as session:
             yield Proxy(app, runner.addresses[0][1], session)
         await runner.cleanup()

@@ -28,6 +28,8 @@ class Metrics:
     match_confidence: Histogram = field(init=False)
     queue: Gauge = field(init=False)
     restarts: Gauge = field(init=False)
+    _of_requests: dict[tuple[str, str, int | str], tuple[Counter, Histogram]] = field(default_factory=dict)
+    """Looking a child up costs more than counting."""
 
     def __post_init__(self) -> None:
         registry = self.registry
@@ -81,3 +83,13 @@ class Metrics:
             ("task",),
             registry=registry,
         )
+
+    def answered(self, kind: str, source: str, status: int | str, seconds: float) -> None:
+        """A request was answered."""
+        labels = kind, source, status
+        if labels not in self._of_requests:
+            counter = self.requests.labels(kind, source, str(status))
+            self._of_requests[labels] = counter, self.request_seconds.labels(kind, source)
+        counter, histogram = self._of_requests[labels]
+        counter.inc()
+        histogram.observe(seconds)

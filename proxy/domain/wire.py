@@ -106,6 +106,14 @@ def _named_by_connection(headers: Headers) -> frozenset[str]:
     return frozenset(token.strip().lower() for value in values for token in value.split(","))
 
 
+def header_lines(headers: Headers) -> bytes:
+    """As they go over the wire (RFC 9112 section 5). Raises ValueError for a value that would begin another line."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    if any(line.count("\r") > 1 or line.count("\n") > 1 or "\0" in line for line in lines):
+        raise ValueError("a header holds a line break")
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
 # --- origins ------------------------------------------------------------------------------------------------------
 
 

@@ -12,12 +12,14 @@ from multidict import CIMultiDict
 from proxy import keys
 from proxy.domain.merge import Audience
 from proxy.domain.origins import public_origin
+from proxy.domain.policy import Decision
 from proxy.domain.request import Served, ShopRequest, split_target
 from proxy.domain.resources import UNKNOWN, Kind, Resource, resource_of
 from proxy.domain.validators import headers_of_304, is_known
 from proxy.domain.visibility import SAFE_METHODS, Refuse, Tier, caller_of, plan
 from proxy.domain.wire import accepts_gzip
 from proxy.errors import BadRequest, ProxyError, Unauthorized
+from proxy.handlers.hits import shortcut_of
 from proxy.handlers.middleware import set_cors
 from proxy.services.finished import Finished, finish
 from proxy.services.passthrough import Streamed
@@ -34,16 +36,17 @@ async def discogs(request: web.Request) -> web.StreamResponse:
     request[keys.KIND] = shop_request.resource.kind.value
     finished = request.app[keys.FINISHED]
     if found := finished.find(shop_request):
-        return write(request, found)
+        if shortcut := shortcut_of(request, request.app[keys.SETTINGS]):
+            finished.add_shortcut(shortcut, shop_request)
+        return write(request, found.answer, found.decision)
     begun = finished.begin()
     async with answered(request, shop_request) as answer:
         if isinstance(answer, Streamed):
             return await stream(request, answer)
-        made = await finish(
-            with_own_headers(answer, shop_request), pack=shop_request.accepts_gzip or answer.reuse is not None
-        )
+        pack = shop_request.accepts_gzip or answer.reuse is not None
+        made = await finish(with_own_headers(answer, shop_request), pack=pack)
         finished.keep(shop_request, made, answer.reuse, begun)
-        return write(request, made)
+        return write(request, made, answer.decision)
 
 
 @asynccontextmanager
@@ -125,9 +128,9 @@ def with_own_headers(answer: Served, request: ShopRequest) -> Served:
     return replace(answer, headers=(*theirs, *own))
 
 
-def write(request: web.Request, answer: Finished) -> web.Response:
+def write(request: web.Request, answer: Finished, decision: Decision) -> web.Response:
     """304 for a client that has these very bytes (RFC 9110 section 13.1.2), else packed for one that takes gzip."""
-    request[keys.DECISION] = answer.decision
+    request[keys.DECISION] = decision
     if (
         answer.tag
         and request.method in SAFE_METHODS

@@ -33,7 +33,8 @@ async def inventory(request: web.Request) -> web.Response:
         ("Vary", "Accept-Encoding"),
     )
     made = Served(200, headers, answer.body, answer.decision)
-    return write(request, await finish(made, pack=accepts_gzip(request.headers.getall("Accept-Encoding", []))))
+    pack = accepts_gzip(request.headers.getall("Accept-Encoding", []))
+    return write(request, await finish(made, pack=pack), answer.decision)
 
 
 def username_of(request: web.Request) -> str:

@@ -10,14 +10,16 @@ import asyncio
 import gzip
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from proxy.domain.policy import Decision, Source
 from proxy.domain.purge import is_at_or_below, plain_path
 from proxy.domain.request import Reuse, Served, ShopRequest
+from proxy.domain.resources import Kind
 from proxy.domain.validators import entity_tag
 from proxy.domain.visibility import SAFE_METHODS
+from proxy.domain.wire import header_lines
 
 BYTES_MAX = 64 * 1024 * 1024
 LARGEST = BYTES_MAX // 10
@@ -30,6 +32,8 @@ PACK_ASIDE_FROM_BYTES = 256 * 1024
 """Packing holds up everybody else from here on: a thread does it."""
 
 CHANGES_KEPT = 50_000
+SHORTCUTS_MAX = 16
+"""To one answer: who spells a request in ever new ways goes the long way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,6 @@ class Finished:
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
-    decision: Decision
     tag: str | None = None
     packed: bytes | None = None
 
@@ -49,19 +52,32 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Hit:
+    """`kind` is what was asked for, `heads` the finished ones of the plain and of the packed answer."""
+
+    answer: Finished
+    decision: Decision
+    kind: Kind
+    heads: tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class _Entry:
     answer: Finished
     reuse: Reuse
     path: str
+    kind: Kind
+    heads: tuple[bytes, bytes]
+    shortcuts: set[Hashable] = field(default_factory=set)
 
 
 async def finish(served: Served, *, pack: bool) -> Finished:
     """With an ETag where it is a good answer, packed if asked for and if that pays."""
     if served.status != 200:
-        return Finished(served.status, served.headers, served.body, served.decision)
+        return Finished(served.status, served.headers, served.body)
     packed = await _packed(served.body) if pack and len(served.body) >= PACK_FROM_BYTES else None
     tag = entity_tag(served.body)
-    return Finished(served.status, (*served.headers, ("ETag", tag)), served.body, served.decision, tag, packed)
+    return Finished(served.status, (*served.headers, ("ETag", tag)), served.body, tag, packed)
 
 
 async def _packed(body: bytes) -> bytes:
@@ -78,6 +94,7 @@ class FinishedAnswers:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     bytes_max: int = BYTES_MAX
     _entries: OrderedDict[Hashable, _Entry] = field(default_factory=OrderedDict)
+    _shortcuts: dict[Hashable, Hashable] = field(default_factory=dict)
     _of_release: defaultdict[int, set[Hashable]] = field(default_factory=lambda: defaultdict(set))
     _bytes: int = 0
     _changes: int = 0
@@ -86,10 +103,24 @@ class FinishedAnswers:
     _told_apart_from: int = 0
     """Changes up to this number may have been of anything."""
 
-    def find(self, request: ShopRequest) -> Finished | None:
+    def find(self, request: ShopRequest) -> Hit | None:
+        return self._find(_key(request))
+
+    def find_by(self, shortcut: Hashable) -> Hit | None:
+        """By what `add_shortcut` was given for an equal request."""
+        return self._find(self._shortcuts.get(shortcut))
+
+    def add_shortcut(self, shortcut: Hashable, request: ShopRequest) -> None:
+        """Whatever `request` is answered with is the answer to all requests of this shortcut."""
         key = _key(request)
-        entry = self._entries.get(key) if key is not None else None
-        if key is None or entry is None or not self.changes_are_heard():
+        entry = self._entries.get(key)
+        if entry is not None and len(entry.shortcuts) < SHORTCUTS_MAX:
+            entry.shortcuts.add(shortcut)
+            self._shortcuts[shortcut] = key
+
+    def _find(self, key: Hashable) -> Hit | None:
+        entry = self._entries.get(key)
+        if entry is None or not self.changes_are_heard():
             return None
         now, reuse = self.now(), entry.reuse
         if not reuse.fetched_at <= now < reuse.fresh_until:  # or the clock was set back: its age is not known
@@ -97,7 +128,7 @@ class FinishedAnswers:
             return None
         self._entries.move_to_end(key)
         age_s, ttl_s = (now - reuse.fetched_at).total_seconds(), (reuse.fresh_until - now).total_seconds()
-        return replace(entry.answer, decision=Decision(Source.HIT, age_s, ttl_s))
+        return Hit(entry.answer, Decision(Source.HIT, age_s, ttl_s), entry.kind, entry.heads)
 
     def begin(self) -> int:
         """To be taken before the parts of an answer are read, and given to `keep`."""
@@ -109,7 +140,10 @@ class FinishedAnswers:
         if key is None or reuse is None or answer.size > LARGEST or self._changed_since(begun, reuse.release_ids):
             return
         self._drop(key)
-        self._entries[key] = _Entry(answer, reuse, plain_path(request.raw_path))
+        path, kind = plain_path(request.raw_path), request.resource.kind
+        self._entries[key] = _Entry(
+            answer, reuse, path, kind, (_head(answer, packed=False), _head(answer, packed=True))
+        )
         self._bytes += answer.size
         for release_id in reuse.release_ids:
             self._of_release[release_id].add(key)
@@ -135,6 +169,7 @@ class FinishedAnswers:
     def drop_all(self) -> None:
         self._something_changed()
         self._entries.clear()
+        self._shortcuts.clear()
         self._of_release.clear()
         self._bytes = 0
 
@@ -150,6 +185,8 @@ class FinishedAnswers:
         if entry is None:
             return
         self._bytes -= entry.answer.size
+        for shortcut in entry.shortcuts:
+            self._shortcuts.pop(shortcut, None)
         for release_id in entry.reuse.release_ids:
             keys = self._of_release[release_id]
             keys.discard(key)
@@ -170,3 +207,11 @@ def _key(request: ShopRequest) -> Hashable | None:
         request.ask,
         request.caller.tier,
     )
+
+
+def _head(answer: Finished, *, packed: bool) -> bytes:
+    """The part of the head that is the same each time, of the packed answer or of the plain one."""
+    body = answer.packed if packed and answer.packed else answer.body
+    coding = [("Content-Encoding", "gzip")] if body is answer.packed else []
+    length = ("Content-Length", str(len(body)))
+    return b"HTTP/1.1 200 OK\r\n" + header_lines((*answer.headers, *coding, length))

@@ -34,7 +34,7 @@ def asked(path: str = PATH, query: str = "", **given: object) -> ShopRequest:
 
 
 def made(body: bytes = b"{}") -> Finished:
-    return Finished(200, (), body, Decision(Source.MISS), '"tag"')
+    return Finished(200, (), body, '"tag"')
 
 
 def reuse(*release_ids: int, seconds: float = 60) -> Reuse:
@@ -58,7 +58,7 @@ def test_an_equal_request_gets_the_same_bytes_as_a_hit() -> None:
     kept.time += timedelta(seconds=20)
     found = kept.find(asked())
     assert found is not None
-    assert found.body == b"[1]"
+    assert found.answer.body == b"[1]"
     assert found.decision == Decision(Source.HIT, age_s=20, ttl_s=40)
     assert kept.has(asked(method="HEAD"))
 
