@@ -22,7 +22,7 @@ from proxy.adapters.changes import Changes
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.responses import ResponseStore
-from proxy.adapters.upstream import Call, Upstream
+from proxy.adapters.upstream import Call, Upstream, sent_once
 from proxy.background import Health, running
 from proxy.domain.budget import Budget
 from proxy.domain.lifetimes import LIFETIMES
@@ -107,7 +107,7 @@ async def upstream(app: web.Application) -> AsyncIterator[None]:
     )
     connector = aiohttp.TCPConnector(limit=100)
     async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, middlewares=(sent_once,)
     ) as session:
         app[keys.UPSTREAM] = Upstream(
             session=session,

@@ -141,7 +141,7 @@ async def test_while_upstream_fails_a_copy_is_shown_for_six_hours_and_marked(
         assert response.status == 200
         assert "detail=stale-if-error" in status_of(response)
         assert shown == body
-    # One attempt, then it is held down. aiohttp repeats one whose connection was dropped before an answer.
+    # One attempt, then it is held down. One whose connection was dropped before an answer is repeated.
     assert len(discogs.calls) == (3 if kind == "reset_before_headers" else 2)
     later(proxy, 6 * HOUR)
     response, shown = await proxy.get("/database/search?q=love")
