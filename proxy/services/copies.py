@@ -83,6 +83,15 @@ class Copies:
             return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
         return found
 
+    async def fresh(self, call: Call, kind: Kind) -> StoredAnswer | None:
+        """The copy, if it is a good answer and fresh, of what `call` asks for everybody's sake."""
+        key = _key(call.using, call.target)
+        stored = await self.store.read(key)
+        if stored is None or stored.answer.status != 200:
+            return None
+        life, age_s = self._lifetime(kind, key, stored.answer), (self.now() - stored.fetched_at).total_seconds()
+        return stored if life is not None and life.use(age_s, purged=stored.purged) is Use.FRESH else None
+
     async def stop(self) -> None:
         """Refreshes wait long for budget: they are not waited for."""
         for task in self._refreshing.values():
@@ -98,24 +107,22 @@ class Copies:
         # A semicolon may part parameters for upstream, and hide a credential from us.
         if not kept or ";" in unquote(query) or any(name.lower() == "callback" for name, _ in parse_qsl(query)):
             return None
-        media_type = "".join(value for _, value in request.media_types)
-        return f"{request.ask.using} {request.target} {media_type}"
+        return _key(request.ask.using, request.target, "".join(value for _, value in request.media_types))
 
     # --- copies ---
 
     def _copy(self, asked: _Asked, stored: StoredAnswer | None) -> _Copy | None:
         """None where there is none that may leave the proxy."""
-        life = self._lifetime(asked, stored.answer) if stored else None
+        life = self._lifetime(asked.kind, asked.key, stored.answer) if stored else None
         if stored is None or life is None:
             return None
         age_s = (self.now() - stored.fetched_at).total_seconds()
         use = life.use(age_s, purged=stored.purged)
         return None if use is Use.NOTHING else _Copy(stored, age_s, life, use)
 
-    def _lifetime(self, asked: _Asked, answer: Answer) -> Lifetime | None:
-        kind_s = self.lifetimes[asked.request.resource.kind]
+    def _lifetime(self, kind: Kind, key: str, answer: Answer) -> Lifetime | None:
         said = answer.headers.get("Cache-Control", "")
-        return lifetime(answer.status, said, kind_s, asked.key, self.content_max_age_s)
+        return lifetime(answer.status, said, self.lifetimes[kind], key, self.content_max_age_s)
 
     def _is_held(self, key: str) -> bool:
         until = self._held_until.get(key)
@@ -161,7 +168,7 @@ class Copies:
     def _lifetime_if_kept(self, asked: _Asked, answer: Answer) -> Lifetime | None:
         """None for what was asked for anonymously because the credential is refused: copies made with it are richer."""
         poorer = asked.request.ask.using is Using.OPERATOR and self.upstream.operator_refused
-        return None if poorer or is_jsonp(answer.content_type) else self._lifetime(asked, answer)
+        return None if poorer or is_jsonp(answer.content_type) else self._lifetime(asked.kind, asked.key, answer)
 
     def _refresh_behind(self, asked: _Asked, request_id: str) -> None:
         if asked.key in self._refreshing:
@@ -207,6 +214,10 @@ class _Asked:
     call: Call
     public: Change
 
+    @property
+    def kind(self) -> Kind:
+        return self.request.resource.kind
+
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
@@ -220,6 +231,10 @@ class _Copy:
         at = self.stored.fetched_at
         fresh_until = at + timedelta(seconds=self.life.fresh_s) if source is Source.HIT else None
         return Fetched(self.stored.answer, at, decision, fresh_until)
+
+
+def _key(using: Using, target: str, media_type: str = "") -> str:
+    return f"{using} {target} {media_type}"
 
 
 def is_failure(status: int) -> bool:

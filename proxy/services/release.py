@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -23,15 +22,13 @@ from proxy.domain.lifetimes import Lifetime, Use
 from proxy.domain.merge import Audience, additions
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import Reuse, Served, ShopRequest
+from proxy.domain.resources import Kind
 from proxy.domain.visibility import Using, without_credentials
 from proxy.domain.wire import append_members, decode_json, rewrite_origins
 from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken
 from proxy.services.answers import Change, Document, document, error_served, served
 from proxy.services.copies import FAILURES, REFRESH_PATIENCE_S, Copies, Fetched, is_failure
 from proxy.settings import OFFICIAL_API_URL
-
-RECENT_BODIES = 256
-"""Releases kept at hand between the request that saw them and their match job."""
 
 MATCH_PATIENCE_S = 40.0
 """How long a match job waits for budget before it is parked."""
@@ -51,7 +48,6 @@ class ReleaseService:
     fresh_for_s: float
     content_max_age_s: float
     on_enqueued: Callable[[], None]
-    _recent: OrderedDict[int, FetchedRelease] = field(default_factory=OrderedDict)
     _refreshing: dict[int, asyncio.Task[None]] = field(default_factory=dict)
 
     async def serve(self, request: ShopRequest, release_id: int, audience: Audience, trace: Trace) -> Served:
@@ -83,15 +79,16 @@ class ReleaseService:
         return self._from_copy(request, copy, audience, Source.STALE, Use.IF_UPSTREAM_FAILS)
 
     async def fetch_for_matching(self, release_id: int) -> FetchedRelease:
-        """The public body: at hand from a request a moment ago, else from upstream in the matching lane.
+        """The public body: a fresh copy of what a shopper got, else from upstream in the matching lane.
 
         Raises ReleaseGone, MalformedRelease, or Unavailable when upstream cannot answer now.
         """
-        if recent := self._recent.pop(release_id, None):
-            return recent
+        call = self._public_call(release_id, Lane.MATCHING, MATCH_PATIENCE_S)
+        if copy := await self.copies.fresh(call, Kind.RELEASE):
+            return FetchedRelease(copy.answer.body, copy.fetched_at)
         trace, began = Trace(request_id=f"match-{release_id}"), self.copies.now()
         try:
-            answer = await self.upstream.fetch(self._public_call(release_id, Lane.MATCHING, MATCH_PATIENCE_S), trace)
+            answer = await self.upstream.fetch(call, trace)
             if is_failure(answer.status):
                 raise UpstreamBroken(f"Discogs answered {answer.status}.", ASK_AGAIN_S)
         except ProxyError as error:
@@ -198,7 +195,7 @@ class ReleaseService:
         except DatabaseUnavailable:
             decision = replace(decision, detail="no-database")
             return served(request, answer, answer.body, decision, self.upstream.origin)
-        self._keep_at_hand(release_id, fetched)
+        self.on_enqueued()
         body = found.seal(append_members(found.raw, additions(audio, audience)))
         return served(request, answer, body, decision, self.upstream.origin, answered.reuse([release_id]))
 
@@ -218,14 +215,6 @@ class ReleaseService:
     def _is_public_body(self, request: ShopRequest, answer: Answer) -> bool:
         plain = not without_credentials(request.upstream_query) and not request.media_types
         return plain and request.ask.shared and answer.status == 200
-
-    def _keep_at_hand(self, release_id: int, fetched: FetchedRelease | None) -> None:
-        if fetched:
-            self._recent[release_id] = fetched
-            self._recent.move_to_end(release_id)
-        while len(self._recent) > RECENT_BODIES:
-            self._recent.popitem(last=False)
-        self.on_enqueued()
 
     def _public_call(self, release_id: int, lane: Lane, patience_s: float | None = None) -> Call:
         using = Using.OPERATOR if self.upstream.operator else Using.NOBODY
