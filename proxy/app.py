@@ -33,6 +33,7 @@ from proxy.handlers import admin, discogs, operations, stores
 from proxy.handlers.middleware import MIDDLEWARES, on_prepare
 from proxy.services.copies import Copies
 from proxy.services.finished import FinishedAnswers
+from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
@@ -125,11 +126,12 @@ async def upstream(app: web.Application) -> AsyncIterator[None]:
 def operator_credential(settings: Settings) -> OperatorCredential | None:
     """Key and secret are the better choice where both are set: they carry no user's identity."""
     token, public_view = settings.discogs_token, settings.own_front_end_view == "public"
+    foreign_shared = settings.foreign_inventory == "shared"
     if settings.discogs_consumer_key:
         header = f"Discogs key={settings.discogs_consumer_key}, secret={settings.discogs_consumer_secret}"
-        return OperatorCredential(header, identifies=False, token=token, public_view=public_view)
+        return OperatorCredential(header, False, token, public_view, foreign_shared)
     if token:
-        return OperatorCredential(f"Discogs token={token}", identifies=True, token=token, public_view=public_view)
+        return OperatorCredential(f"Discogs token={token}", True, token, public_view, foreign_shared)
     return None
 
 
@@ -155,6 +157,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     )
     sync = SyncService(database, discogs_api, wake)
     app[keys.RELEASES] = releases
+    identities = app[keys.IDENTITIES] = IdentityService(discogs_api)
     app[keys.INVENTORY] = InventoryService(database, discogs_api, copies, wake)
     app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, app[keys.PURGE])
     app[keys.STORES] = StoreService(
@@ -176,6 +179,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     yield
     await sync.stop()
     await releases.stop()
+    await identities.stop()
     await copies.stop()
     await responses.close()
 

@@ -12,6 +12,7 @@ from proxy.adapters.upstream import Trace, Upstream
 from proxy.background import Health
 from proxy.domain.policy import Decision
 from proxy.services.finished import FinishedAnswers
+from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
@@ -28,6 +29,7 @@ HEALTH = web.AppKey("health", Health)
 MATCHER = web.AppKey("matcher", Matcher)
 RELEASES = web.AppKey("releases", ReleaseService)
 INVENTORY = web.AppKey("inventory", InventoryService)
+IDENTITIES = web.AppKey("identities", IdentityService)
 PASSTHROUGH = web.AppKey("passthrough", PassthroughService)
 PURGE = web.AppKey("purge", PurgeService)
 FINISHED = web.AppKey("finished", FinishedAnswers)

@@ -169,6 +169,11 @@ class Upstream:
         """
         return self.clock() < self._operator_refused_until
 
+    @property
+    def operator_now(self) -> OperatorCredential | None:
+        """The operator's credential and whether Discogs takes it."""
+        return replace(self.operator, refused=True) if self.operator and self.operator_refused else self.operator
+
     def _without_refused_credential(self, call: Call) -> Call:
         refused = call.using is Using.OPERATOR and self.operator_refused
         return replace(call, using=Using.NOBODY) if refused else call

@@ -15,6 +15,7 @@ HOUR_S = 3600.0
 LIFETIMES: Mapping[Kind, float] = {
     Kind.ROOT: HOUR_S,
     Kind.DATABASE: 3 * HOUR_S,
+    Kind.DATABASE_LIST: 3 * HOUR_S,
     Kind.SEARCH: 10 * MINUTE_S,
     Kind.MARKETPLACE_STATS: 10 * MINUTE_S,
     Kind.PROFILE: HOUR_S,

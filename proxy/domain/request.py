@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from urllib.parse import quote
 
+from proxy.domain.credentials import Caller, without_credentials
 from proxy.domain.policy import Decision
 from proxy.domain.resources import Kind, Resource
-from proxy.domain.visibility import (
-    SAFE_METHODS,
-    Ask,
-    Caller,
-    Using,
-    with_for_sale,
-    without_credentials,
-    without_own_parameters,
-)
+from proxy.domain.visibility import SAFE_METHODS, Ask, Using, with_for_sale, without_own_parameters
 from proxy.domain.wire import Headers, accepts_gzip, headers_for_upstream
 from proxy.errors import BadRequest
 
@@ -72,6 +65,10 @@ class ShopRequest:
         """
         asked = ", ".join(value for name, value in self.headers if name.lower() == "accept")
         return (("Accept", asked),) if "html+json" in asked.lower() or "plaintext+json" in asked.lower() else ()
+
+    def forwarded(self) -> ShopRequest:
+        """The same, asked for with the caller's own credential and kept for nobody."""
+        return replace(self, ask=Ask(Using.CALLER))
 
     def upstream_headers(self) -> tuple[tuple[str, str], ...]:
         """With the length of a body that has one: upstream may not take chunks.

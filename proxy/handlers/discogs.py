@@ -10,17 +10,19 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy import keys
+from proxy.domain.credentials import Caller, Tier, caller_of
 from proxy.domain.merge import Audience
 from proxy.domain.origins import public_origin
 from proxy.domain.policy import Decision
 from proxy.domain.request import Served, ShopRequest, split_target
 from proxy.domain.resources import UNKNOWN, Kind, Resource, resource_of
 from proxy.domain.validators import headers_of_304, is_known
-from proxy.domain.visibility import SAFE_METHODS, Refuse, Tier, caller_of, plan
+from proxy.domain.visibility import SAFE_METHODS, Plan, Refuse, depends_on_username, plan
 from proxy.domain.wire import accepts_gzip
 from proxy.errors import BadRequest, ProxyError, Unauthorized
 from proxy.handlers.hits import shortcut_of
 from proxy.handlers.middleware import set_cors
+from proxy.services.copies import TooPoor
 from proxy.services.finished import Finished, finish
 from proxy.services.passthrough import Streamed
 
@@ -34,19 +36,27 @@ class MethodNotAllowed(ProxyError):
 async def discogs(request: web.Request) -> web.StreamResponse:
     shop_request = read_request(request)
     request[keys.KIND] = shop_request.resource.kind.value
+    try:
+        return await answer(request, shop_request)
+    except TooPoor:
+        return await answer(request, shop_request.forwarded())
+
+
+async def answer(request: web.Request, shop_request: ShopRequest) -> web.StreamResponse:
+    """From memory, else by the service of the resource. Raises ProxyError; TooPoor before anything has been written."""
     finished = request.app[keys.FINISHED]
-    if found := finished.find(shop_request):
+    if hit := finished.find(shop_request):
         if shortcut := shortcut_of(request, request.app[keys.SETTINGS]):
             finished.add_shortcut(shortcut, shop_request)
-        return write(request, found.answer, found.decision)
+        return write(request, hit.answer, hit.decision)
     begun = finished.begin()
-    async with answered(request, shop_request) as answer:
-        if isinstance(answer, Streamed):
-            return await stream(request, answer)
-        pack = shop_request.accepts_gzip or answer.reuse is not None
-        made = await finish(with_own_headers(answer, shop_request), pack=pack)
-        finished.keep(shop_request, made, answer.reuse, begun)
-        return write(request, made, answer.decision)
+    async with answered(request, shop_request) as found:
+        if isinstance(found, Streamed):
+            return await stream(request, found)
+        pack = shop_request.accepts_gzip or found.reuse is not None
+        made = await finish(with_own_headers(found, shop_request), pack=pack)
+        finished.keep(shop_request, made, found.reuse, begun)
+        return write(request, made, found.decision)
 
 
 @asynccontextmanager
@@ -70,11 +80,7 @@ def read_request(request: web.Request) -> ShopRequest:
         raise MethodNotAllowed(f"Method {request.method} is not allowed for this resource.")
     raw_path, raw_query = split_target(request.raw_path)
     resource = resource_of(raw_path)
-    operator = request.app[keys.UPSTREAM].operator
-    caller = caller_of(
-        request.headers.getall("Authorization", []), raw_query, operator.token if operator is not None else None
-    )
-    decided = plan(request.method, resource, caller, operator, raw_query)
+    caller, decided = decided_for(request, resource, raw_query)
     if isinstance(decided, Refuse):
         raise Unauthorized(decided.advice)
     return ShopRequest(
@@ -88,6 +94,18 @@ def read_request(request: web.Request) -> ShopRequest:
         public_origin=origin_of(request),
         body=_pieces(request) if request.can_read_body else None,
     )
+
+
+def decided_for(request: web.Request, resource: Resource, raw_query: str) -> tuple[Caller, Plan]:
+    """Who asks, and what may be asked for him. Until we know whose his credential is he is forwarded."""
+    operator = request.app[keys.UPSTREAM].operator_now
+    caller = caller_of(
+        request.headers.getall("Authorization", []), raw_query, operator.token if operator is not None else None
+    )
+    if caller.credential and depends_on_username(request.method, resource, caller, operator, raw_query):
+        request_id = request[keys.TRACE].request_id
+        caller = replace(caller, username=request.app[keys.IDENTITIES].username_of(caller.credential, request_id))
+    return caller, plan(request.method, resource, caller, operator, raw_query)
 
 
 async def _pieces(request: web.Request) -> AsyncIterator[bytes]:

@@ -20,9 +20,9 @@ from aiohttp import web
 
 from proxy import keys
 from proxy.adapters.upstream import Trace, Upstream
+from proxy.domain.credentials import without_credentials
 from proxy.domain.origins import cors_headers, preflight_headers
 from proxy.domain.policy import OWN, Decision
-from proxy.domain.visibility import without_credentials
 from proxy.domain.wire import encode_json
 from proxy.errors import ProxyError, Unauthorized
 

@@ -19,7 +19,7 @@ from proxy.domain.lifetimes import Lifetime, Use, lifetime
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import Reuse, ShopRequest
 from proxy.domain.resources import Kind
-from proxy.domain.visibility import Using
+from proxy.domain.visibility import Using, is_poor
 from proxy.domain.wire import headers_for_client, is_jsonp
 from proxy.errors import BudgetExhausted, UpstreamBroken, UpstreamTimeout
 from proxy.services.answers import Change, document
@@ -31,6 +31,11 @@ HOLD_DOWN_S = 20.0
 """After a failure the copy is shown for so long without asking again."""
 
 HELD_MAX = 10_000
+
+
+class TooPoor(Exception):
+    """The shared answer has no pictures, and the caller's own credential would show him some: to be forwarded."""
+
 
 FAILURES = (UpstreamBroken, UpstreamTimeout, BudgetExhausted)
 FAILED_FROM = 500
@@ -55,7 +60,13 @@ class Copies:
     _flights: SingleFlight[Fetched] = field(default_factory=SingleFlight)
 
     async def fetch(self, request: ShopRequest, call: Call, trace: Trace, public: Change) -> Fetched:
-        """Raises ProxyError where upstream does not answer and there is no copy that may be shown."""
+        """Raises TooPoor, and ProxyError where upstream does not answer and there is no copy that may be shown."""
+        fetched = await self._fetch(request, call, trace, public)
+        if request.ask.rich_only and is_poor(fetched.answer.body):
+            raise TooPoor
+        return fetched
+
+    async def _fetch(self, request: ShopRequest, call: Call, trace: Trace, public: Change) -> Fetched:
         key = self._key(request)
         if key is None:
             began = self.now()

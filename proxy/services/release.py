@@ -18,12 +18,13 @@ from matcher.pool import FetchedRelease
 from matcher.store import Priority, StoredBody
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
+from proxy.domain.credentials import without_credentials
 from proxy.domain.lifetimes import Lifetime, Use
 from proxy.domain.merge import Audience, additions
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import Reuse, Served, ShopRequest
 from proxy.domain.resources import Kind
-from proxy.domain.visibility import Using, without_credentials
+from proxy.domain.visibility import Using, is_poor
 from proxy.domain.wire import append_members, decode_json, rewrite_origins
 from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken
 from proxy.services.answers import Change, Document, document, error_served, served
@@ -113,7 +114,7 @@ class ReleaseService:
         try:
             async with self.database.connection() as connection:
                 stored = await store.stored_body(connection, release_id)
-                if stored is None:
+                if stored is None or (is_poor(stored.body) and not request.ask.poor_will_do):
                     return None
                 audio = (await store.audio(connection, [release_id]))[release_id]
         except DatabaseUnavailable:
@@ -206,9 +207,9 @@ class ReleaseService:
         content: dict[str, object],
         fetched: FetchedRelease | None,
     ) -> None:
-        """Queue the release; renew a persisted one when the body is what the public sees."""
+        """Queue the release; renew a persisted one when the body is what the public sees, and no poorer."""
         await store.enqueue(connection, [release_id], priority=Priority.SEEN, fingerprint=fingerprint(content))
-        if fetched:
+        if fetched and not (self.upstream.operator_refused and is_poor(fetched.body)):
             stored = StoredBody(fetched.body, fetched.fetched_at)
             await store.refresh_release(connection, release_id, metadata(content), stored)
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.domain.credentials import Caller, Tier
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import Reuse, Served, ShopRequest
 from proxy.domain.resources import resource_of
-from proxy.domain.visibility import Ask, Caller, Tier, Using
+from proxy.domain.visibility import Ask, Using
 from proxy.services import finished
 from proxy.services.finished import Finished, FinishedAnswers, finish
 
