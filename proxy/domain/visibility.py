@@ -243,6 +243,10 @@ OWNER_LISTING_FIELDS = frozenset(
 """Of a listing, what its owner or the caller alone sees (Discogs documentation, Marketplace: Inventory)."""
 
 
+STRANGERS_VALUES: dict[str, object] = {"shipping_price": {}, "original_shipping_price": {}, "offer_submitted": False}
+"""Of a listing, what a stranger sees without a value: shipping is filled in for its owner, an offer for who made it."""
+
+
 def public_inventory(body: dict[str, object]) -> dict[str, object]:
     """An inventory page as the public sees it: For Sale rows without the owner's and the caller's fields."""
     rows = body.get("listings")
@@ -256,7 +260,7 @@ def public_inventory(body: dict[str, object]) -> dict[str, object]:
 
 
 def public_listing(row: dict[str, object]) -> dict[str, object]:
-    kept = {key: value for key, value in row.items() if key not in OWNER_LISTING_FIELDS}
+    kept = {key: STRANGERS_VALUES.get(key, value) for key, value in row.items() if key not in OWNER_LISTING_FIELDS}
     return _without_user(kept)
 
 

@@ -52,7 +52,7 @@ async def answer(request: web.Request, shop_request: ShopRequest) -> web.StreamR
     begun = finished.begin()
     async with answered(request, shop_request) as found:
         if isinstance(found, Streamed):
-            return await stream(request, found)
+            return await stream(request, shop_request, found)
         pack = shop_request.accepts_gzip or found.reuse is not None
         made = await finish(with_own_headers(found, shop_request), pack=pack)
         finished.keep(shop_request, made, found.reuse, begun)
@@ -167,11 +167,13 @@ def cache_control(request: ShopRequest) -> str:
     return "private, no-cache" if request.caller.tier is Tier.IDENTIFIED else "public, no-cache"
 
 
-async def stream(request: web.Request, answer: Streamed) -> web.StreamResponse:
+async def stream(request: web.Request, shop_request: ShopRequest, answer: Streamed) -> web.StreamResponse:
     """Pieces as they come. When upstream breaks off, so do we: a short body must not look whole."""
     request[keys.DECISION] = answer.decision
     response = web.StreamResponse(status=answer.status)
     _set_headers(response, answer.headers)
+    if shop_request.caller.tier is Tier.IDENTIFIED and "no-store" not in response.headers.get("Cache-Control", ""):
+        response.headers["Cache-Control"] = cache_control(shop_request)  # Discogs calls everything public
     set_cors(request, response)
     await response.prepare(request)
     try:

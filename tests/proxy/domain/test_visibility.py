@@ -250,6 +250,12 @@ def test_the_public_sees_for_sale_rows_without_the_owners_fields() -> None:
     }
 
 
+def test_what_a_listing_fills_in_for_its_owner_alone_is_emptied() -> None:
+    row = {"id": 1, "shipping_price": {"value": 5.0}, "original_shipping_price": {"value": 5}, "offer_submitted": True}
+    emptied = {"id": 1, "shipping_price": {}, "original_shipping_price": {}, "offer_submitted": False}
+    assert public_inventory({"listings": [row]}) == {"listings": [emptied]}
+
+
 @pytest.mark.parametrize("rows_key", ["releases", "versions", "results"])
 def test_catalogue_answers_say_nothing_of_the_asking_user(rows_key: str) -> None:
     row = {"id": 1, "user_data": {"in_collection": True}, "stats": {"user": 1, "community": 2}}
