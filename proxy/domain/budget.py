@@ -41,6 +41,12 @@ RUNNING_COUNTS_S = 120.0
 RUNNING_LOOK_AGAIN_S = 1.0
 """How soon to ask again where only running calls stand in the way; their end is told as well."""
 
+PROMISED_CALL_S = 3.0
+"""From a promised moment until the call of whoever comes back has ended: Retry-After has whole seconds."""
+
+PROMISE_LONGEST_S = 600.0
+"""Nobody is told to come later than that, however many wait."""
+
 
 class Lane(StrEnum):
     """Who makes the call, most urgent first."""
@@ -107,6 +113,7 @@ class Budget:
     _background_from: float = -WINDOW_S
     """When the next call of background work may start."""
     _promised: list[float] = field(default_factory=list)
+    """When refused shoppers come again. Until then background work keeps to its guaranteed shares."""
 
     @classmethod
     def starting(cls, limit: int | None) -> Budget:
@@ -193,13 +200,18 @@ class Budget:
         return max(0, self._free(identified))
 
     def promise(self, identified: bool, now: float) -> float:
-        """Seconds after which a refused shopper may come again: each is told another free place."""
+        """Seconds after which a refused shopper may come again: each is told a place that is nobody else's."""
         self._forget(now)
-        self._promised = [at for at in self._promised if at > now]
-        frees_at = sorted((call.ended_at or now) + WINDOW_S for call in (*self._own, *self._others))
-        places = frees_at[: max(1, self.limits[identified] - self._kept_from_shoppers(identified))] or [now + WINDOW_S]
-        turn, place = divmod(len(self._promised), len(places))
-        at = max(places[place] + turn * WINDOW_S, now + (self.cool_down.wait_s(now) or 0))
+        limit = self.limits[identified]
+        places = max(1, min(limit - self._kept_from_shoppers(identified), limit // self.sharers))
+        taken_until = sorted(
+            [(call.ended_at or now) + WINDOW_S for call in (*self._own, *self._others)]
+            + [at + PROMISED_CALL_S + WINDOW_S for at in self._promised]
+        )
+        soonest = now + (self.cool_down.wait_s(now) or RUNNING_LOOK_AGAIN_S)
+        at = max(soonest, taken_until[-places]) if len(taken_until) >= places else soonest
+        if at > now + PROMISE_LONGEST_S:
+            return PROMISE_LONGEST_S
         self._promised.append(at)
         return at - now
 
@@ -218,7 +230,11 @@ class Budget:
         free = self._free(queue.identified) - self._kept_from(queue.lane, waiting, limit)
         if free <= 0:
             return self._until_free(1 - free, now)
-        return 0.0 if queue.lane is Lane.SHOPPER else self._background_from - now
+        if queue.lane is Lane.SHOPPER:
+            return 0.0
+        if self._promised and self._used_by(queue.lane) >= self._guaranteed(queue.lane, limit):
+            return max(self._background_from, max(self._promised) + PROMISED_CALL_S) - now
+        return self._background_from - now
 
     def _free(self, identified: bool) -> int:
         """Calls that may still be made; our own keep to our part while the others cannot be seen."""
@@ -265,6 +281,7 @@ class Budget:
         return max(0.01, WINDOW_S - (now - ended[places - 1]))
 
     def _forget(self, now: float) -> None:
+        self._promised = [at for at in self._promised if at + PROMISED_CALL_S > now]
         self._own = [call for call in self._own if call.counts_at(now)]
         self._others = [call for call in self._others if call.of_another_counts_at(now)]
         self._least_remaining = {kind: seen for kind, seen in self._least_remaining.items() if now - seen[0] < WINDOW_S}
