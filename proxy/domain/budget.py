@@ -91,6 +91,16 @@ class Reservation:
         return self.counts_at(now) and (self.ended_at is not None or now - self.started_at < RUNNING_COUNTS_S)
 
 
+class _Strangers(NamedTuple):
+    """Calls that upstream counted at `seen_at` and we did not make."""
+
+    seen_at: float
+    calls: int
+
+
+NO_STRANGERS = _Strangers(0.0, 0)
+
+
 @dataclass(slots=True)
 class Budget:
     """The calls of one source address. Times are seconds of any steady clock.
@@ -109,7 +119,7 @@ class Budget:
     )
     _own: list[Reservation] = field(default_factory=list)
     _others: list[Reservation] = field(default_factory=list)
-    _least_remaining: dict[bool, tuple[float, int]] = field(default_factory=dict)
+    _strangers: dict[bool, _Strangers] = field(default_factory=dict)
     _background_from: float = -WINDOW_S
     """When the next call of background work may start."""
     _promised: list[float] = field(default_factory=list)
@@ -158,8 +168,16 @@ class Budget:
         self.cool_down.abandoned(probe=reservation.probe)
 
     def see_others(self, calls: Iterable[Reservation]) -> None:
-        """The calls of all other processes behind our address, in place of those known before."""
-        self._others = list(calls)
+        """The calls of all other processes behind our address, in place of those known before.
+
+        Where upstream told of them earlier, they are strangers no more.
+        """
+        before, self._others = self._others, list(calls)
+        for kind, (seen_at, strangers) in self._strangers.items():
+            met = sum(call.started_at <= seen_at for call in self._others) - sum(
+                call.started_at <= seen_at for call in before
+            )
+            self._strangers[kind] = _Strangers(seen_at, max(0, strangers - max(0, met)))
 
     def own_calls(self) -> Sequence[Reservation]:
         return tuple(self._own)
@@ -169,17 +187,18 @@ class Budget:
     def learn(self, identified: bool, limit: int | None, remaining: int | None, now: float) -> None:
         """From the headers of an answer: the limit moves either way, what remains only ever falls.
 
-        They lag and are not monotonic, so a high Remaining proves nothing; a low one is believed until it ages out.
+        They lag and are not monotonic, so a high Remaining proves nothing. One that is lower than what we counted
+        ourselves tells of calls of others behind our address: they are believed in for a window.
         """
         if self.fixed:
             return
         if limit:
             self.limits[identified] = limit
         if remaining is not None:
-            since = now - WINDOW_S
-            seen_at, least = self._least_remaining.get(identified, (since, remaining))
-            if remaining <= least or seen_at <= since:
-                self._least_remaining[identified] = (now, remaining)
+            self._forget(now)
+            calls = max(0, self.limits[identified] - remaining - len(self._own) - len(self._others))
+            if identified not in self._strangers or calls >= self._strangers[identified].calls:
+                self._strangers[identified] = _Strangers(now, calls)
 
     def answered(self, reservation: Reservation, status: int, now: float) -> None:
         """429 starts or prolongs the cool-down, any other status of the probe ends it.
@@ -203,10 +222,12 @@ class Budget:
         """Seconds after which a refused shopper may come again: each is told a place that is nobody else's."""
         self._forget(now)
         limit = self.limits[identified]
+        strangers = self._strangers.get(identified, NO_STRANGERS)
         places = max(1, min(limit - self._kept_from_shoppers(identified), limit // self.sharers))
         taken_until = sorted(
             [(call.ended_at or now) + WINDOW_S for call in (*self._own, *self._others)]
             + [at + PROMISED_CALL_S + WINDOW_S for at in self._promised]
+            + [strangers.seen_at + WINDOW_S] * strangers.calls
         )
         soonest = now + (self.cool_down.wait_s(now) or RUNNING_LOOK_AGAIN_S)
         at = max(soonest, taken_until[-places]) if len(taken_until) >= places else soonest
@@ -262,13 +283,8 @@ class Budget:
         return (limit - shoppers_part(limit)) // GUARANTEED_PART if lane in GUARANTEED else 0
 
     def _used(self, identified: bool) -> int:
-        """Calls in the window, or as many as upstream says, where that is more."""
-        counted = len(self._own) + len(self._others)
-        if identified not in self._least_remaining:
-            return counted
-        seen_at, remaining = self._least_remaining[identified]
-        since = sum(call.ended_at is None or call.ended_at > seen_at for call in (*self._own, *self._others))
-        return max(counted, self.limits[identified] - remaining + since)
+        """Calls in the window, those included that only upstream knows of."""
+        return len(self._own) + len(self._others) + self._strangers.get(identified, NO_STRANGERS).calls
 
     def _used_by(self, lane: Lane) -> int:
         return sum(call.lane is lane for call in (*self._own, *self._others))
@@ -284,7 +300,7 @@ class Budget:
         self._promised = [at for at in self._promised if at + PROMISED_CALL_S > now]
         self._own = [call for call in self._own if call.counts_at(now)]
         self._others = [call for call in self._others if call.of_another_counts_at(now)]
-        self._least_remaining = {kind: seen for kind, seen in self._least_remaining.items() if now - seen[0] < WINDOW_S}
+        self._strangers = {kind: seen for kind, seen in self._strangers.items() if now - seen.seen_at < WINDOW_S}
 
 
 def shoppers_part(limit: int) -> int:

@@ -196,6 +196,39 @@ def test_a_low_remaining_is_believed_and_a_high_one_is_not() -> None:
     assert budget.remaining(True, WINDOW_S + 1) == 60
 
 
+def test_what_upstream_counts_of_our_own_calls_ages_out_with_them() -> None:
+    """A late call that is told that nothing remains says nothing of the places that get free before it does."""
+    budget = Budget.starting(None)
+    for remaining, at in ((2, 0.0), (1, 0.0), (0, 12.0)):
+        reservation = reserved(budget, Lane.SHOPPER, at)
+        assert reservation
+        budget.learn(True, 3, remaining, at)
+        budget.release(reservation, at)
+    assert budget.remaining(True, 59.0) == 0
+    assert budget.remaining(True, 61.0) == 2
+
+
+def test_calls_of_strangers_behind_our_address_are_believed_for_a_window() -> None:
+    budget = Budget.starting(None)
+    reservation = reserved(budget, Lane.SHOPPER, 0.0)
+    assert reservation
+    budget.learn(True, 60, 49, 0.0)
+    budget.release(reservation, 0.0)
+    assert budget.remaining(True, 1.0) == 49
+    assert budget.remaining(True, 61.0) == 60
+
+
+def test_calls_of_our_other_processes_are_no_strangers_once_they_are_seen() -> None:
+    budget = Budget.starting(None)
+    budget.learn(True, 60, 50, 5.0)
+    assert budget.remaining(True, 5.0) == 50
+    for _ in range(2):
+        budget.see_others([Reservation(Lane.SHOPPER, 4.0) for _ in range(8)])
+        assert budget.remaining(True, 6.0) == 50
+    budget.see_others([Reservation(Lane.SHOPPER, 4.0) for _ in range(8)] + [Reservation(Lane.SHOPPER, 7.0)])
+    assert budget.remaining(True, 7.0) == 49
+
+
 def test_the_operators_limit_is_not_learned_away() -> None:
     budget = Budget.starting(10)
     budget.learn(True, 60, 3, 0.0)
