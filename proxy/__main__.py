@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proxy import __version__
-from proxy.commands.bench import bench
+from proxy.commands.bench import bench, benchmarks
+from proxy.commands.bench_budget import budget_story
 from proxy.commands.check import check
 from proxy.commands.demo import demo
 from proxy.commands.match import match
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         case "demo":
             return asyncio.run(demo(settings))
         case "bench":
-            return asyncio.run(bench(options.seconds))
+            return asyncio.run(bench(budget_story() if options.budget else benchmarks(options.seconds)))
         case _:
             return serve(settings)
 
@@ -60,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("release_id", type=release_id, metavar="RELEASE_ID")
     measure = commands.add_parser("bench", help="benchmarks, as ratios against a bare aiohttp server in the same run")
     measure.add_argument("--seconds", type=float, default=3.0, help="per measurement (default 3)")
+    measure.add_argument("--budget", action="store_true", help="200 shoppers within 60 calls a minute (4 minutes)")
     return top
 
 
