@@ -39,7 +39,8 @@ class Decision:
         """The Cache-Status member (RFC 9211)."""
         parts = [CACHE_NAME, *self._handling()]
         if self.ttl_s is not None:
-            parts.append(f"ttl={int(self.ttl_s)}")
+            # A purged copy is stale however young it is.
+            parts.append(f"ttl={int(min(self.ttl_s, 0.0) if self.source is Source.STALE else self.ttl_s)}")
         if self.detail:
             parts.append(f"detail={self.detail}")
         return "; ".join(parts)

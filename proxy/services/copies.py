@@ -15,29 +15,27 @@ from proxy.adapters.responses import ResponseStore, StoredAnswer
 from proxy.adapters.single_flight import SingleFlight
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
+from proxy.domain.hold_down import HoldDown
 from proxy.domain.lifetimes import Lifetime, Use, lifetime
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import Reuse, ShopRequest
 from proxy.domain.resources import Kind
 from proxy.domain.visibility import Using, is_poor
 from proxy.domain.wire import headers_for_client, is_jsonp
-from proxy.errors import BudgetExhausted, UpstreamBroken, UpstreamTimeout
+from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken, UpstreamTimeout
 from proxy.services.answers import Change, document
 
 REFRESH_PATIENCE_S = 600.0
 """How long a refresh behind a copy waits for budget."""
 
-HOLD_DOWN_S = 20.0
-"""After a failure the copy is shown for so long without asking again."""
-
-HELD_MAX = 10_000
+TOO_OLD_AGAIN_S = 60.0
 
 
 class TooPoor(Exception):
     """The shared answer has no pictures, and the caller's own credential would show him some: to be forwarded."""
 
 
-FAILURES = (UpstreamBroken, UpstreamTimeout, BudgetExhausted)
+FAILURES = (UpstreamBroken, UpstreamTimeout, BudgetExhausted, Degraded)
 FAILED_FROM = 500
 
 log = structlog.get_logger()
@@ -56,7 +54,7 @@ class Copies:
     content_max_age_s: float
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _refreshing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    _held_until: dict[str, float] = field(default_factory=dict)
+    _held: HoldDown = field(default_factory=HoldDown)
     _flights: SingleFlight[Fetched] = field(default_factory=SingleFlight)
 
     async def fetch(self, request: ShopRequest, call: Call, trace: Trace, public: Change) -> Fetched:
@@ -83,16 +81,21 @@ class Copies:
             case _Copy(use=Use.WHILE_RENEWED):
                 self._refresh_behind(asked, trace.request_id)
                 return copy.shown(Source.STALE, Use.WHILE_RENEWED)
+        return await self._renewed(asked, stored, trace)
+
+    async def _renewed(self, asked: _Asked, stored: StoredAnswer | None, trace: Trace) -> Fetched:
+        """From upstream, else from what is stored. Raises ProxyError."""
         try:
             found = await self._renew(asked, trace)
-            found = replace(found, decision=replace(found.decision, forwarded="stale" if stored else "uri-miss"))
-        except FAILURES:
-            if (copy := self._copy(asked, stored)) is None:  # looked at again: the attempt took its time
-                raise
+        except FAILURES as error:
+            if (copy := self._copy(asked, stored)) is not None:  # looked at again: the attempt took its time
+                return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
+            raise (too_old(error) if stored else error) from error
+        if not is_failure(found.answer.status) or stored is None:
+            return replace(found, decision=replace(found.decision, forwarded="stale" if stored else "uri-miss"))
+        if (copy := self._copy(asked, stored)) is not None:
             return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
-        if is_failure(found.answer.status) and (copy := self._copy(asked, stored)) is not None:
-            return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
-        return found
+        raise too_old(failure(found.answer.status))
 
     async def fresh(self, call: Call, kind: Kind) -> StoredAnswer | None:
         """The copy, if it is a good answer and fresh, of what `call` asks for everybody's sake."""
@@ -136,16 +139,10 @@ class Copies:
         return lifetime(answer.status, said, self.lifetimes[kind], key, self.content_max_age_s)
 
     def _is_held(self, key: str) -> bool:
-        until = self._held_until.get(key)
-        if until is not None and until <= self.now().timestamp():
-            del self._held_until[key]
-            return False
-        return until is not None
+        return self._held.holds(key, self.now().timestamp())
 
     def _hold(self, key: str) -> None:
-        if len(self._held_until) >= HELD_MAX:
-            self._held_until.clear()
-        self._held_until[key] = self.now().timestamp() + HOLD_DOWN_S
+        self._held.failed(key, self.now().timestamp())
 
     async def _renew(self, asked: _Asked, trace: Trace) -> Fetched:
         """Ask upstream, once for all who ask at the same time, and keep the answer.
@@ -251,3 +248,17 @@ def _key(using: Using, target: str, media_type: str = "") -> str:
 def is_failure(status: int) -> bool:
     """A copy is better than that."""
     return status == 429 or status >= FAILED_FROM
+
+
+def failure(status: int) -> ProxyError:
+    if status == 429:
+        return BudgetExhausted("You are making requests too quickly.", TOO_OLD_AGAIN_S)
+    return UpstreamBroken(f"Discogs answered {status}.")
+
+
+def too_old(error: ProxyError) -> ProxyError:
+    """What is told where upstream fails and what is stored has passed its age; 429 stays what it is."""
+    if isinstance(error, BudgetExhausted | Degraded):
+        return error
+    message = f"{error.message} What is stored is too old to be shown."
+    return Degraded(message, error.retry_after_s or TOO_OLD_AGAIN_S)

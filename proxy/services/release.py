@@ -19,6 +19,7 @@ from matcher.store import Priority, StoredBody
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.credentials import without_credentials
+from proxy.domain.hold_down import HoldDown
 from proxy.domain.lifetimes import Lifetime, Use
 from proxy.domain.merge import Audience, additions
 from proxy.domain.policy import Decision, Source
@@ -26,9 +27,9 @@ from proxy.domain.request import Reuse, Served, ShopRequest
 from proxy.domain.resources import Kind
 from proxy.domain.visibility import Using, is_poor
 from proxy.domain.wire import append_members, decode_json, rewrite_origins
-from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken
+from proxy.errors import ProxyError, UpstreamBroken
 from proxy.services.answers import Change, Document, document, error_served, served
-from proxy.services.copies import FAILURES, REFRESH_PATIENCE_S, Copies, Fetched, is_failure
+from proxy.services.copies import FAILURES, REFRESH_PATIENCE_S, Copies, Fetched, failure, is_failure, too_old
 from proxy.settings import OFFICIAL_API_URL
 
 MATCH_PATIENCE_S = 40.0
@@ -50,6 +51,7 @@ class ReleaseService:
     content_max_age_s: float
     on_enqueued: Callable[[], None]
     _refreshing: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    _held: HoldDown = field(default_factory=HoldDown)
 
     async def serve(self, request: ShopRequest, release_id: int, audience: Audience, trace: Trace) -> Served:
         """Raises ProxyError."""
@@ -57,6 +59,8 @@ class ReleaseService:
         match copy:
             case _Copy(use=Use.FRESH):
                 return self._from_copy(request, copy, audience, Source.HIT)
+            case _Copy(use=Use.WHILE_RENEWED | Use.IF_UPSTREAM_FAILS) if self._is_held(release_id):
+                return self._from_copy(request, copy, audience, Source.STALE, Use.IF_UPSTREAM_FAILS)
             case _Copy(use=Use.WHILE_RENEWED):
                 self._refresh_behind(release_id, trace.request_id)
                 return self._from_copy(request, copy, audience, Source.STALE, Use.WHILE_RENEWED)
@@ -77,6 +81,7 @@ class ReleaseService:
             copy = await self._copy(request, release_id) if is_failure(answer.status) else None
             if copy is None or copy.use is Use.NOTHING:
                 return answer
+        self._hold(release_id)
         return self._from_copy(request, copy, audience, Source.STALE, Use.IF_UPSTREAM_FAILS)
 
     async def fetch_for_matching(self, release_id: int) -> FetchedRelease:
@@ -138,6 +143,13 @@ class ReleaseService:
             Reuse(copy.fetched_at, fresh_until, frozenset([copy.release_id])) if source is Source.HIT else None,
         )
 
+    def _is_held(self, release_id: int) -> bool:
+        return self._held.holds(release_id, self.copies.now().timestamp())
+
+    def _hold(self, release_id: int) -> None:
+        """Whatever is wrong, the copy is shown for a while without asking again."""
+        self._held.failed(release_id, self.copies.now().timestamp())
+
     def _refresh_behind(self, release_id: int, request_id: str) -> None:
         if release_id not in self._refreshing:
             task = asyncio.create_task(self._refresh(release_id, request_id))
@@ -153,6 +165,7 @@ class ReleaseService:
             async with self.database.transaction() as connection:
                 await self._record(connection, release_id, _parsed(fetched.body), fetched)
         except (ProxyError, ReleaseGone, DatabaseUnavailable) as error:
+            self._hold(release_id)
             log.warning("release not refreshed", release_id=release_id, request_id=request_id, error=str(error))
 
     # --- from upstream ---
@@ -170,13 +183,13 @@ class ReleaseService:
         )
         try:
             fetched = await self.copies.fetch(request, call, trace, release_of(release_id))
+            if expired and is_failure(fetched.answer.status):
+                raise failure(fetched.answer.status)
             if fetched.answer.status != 200:
                 return error_served(request, fetched.answer, self.upstream.origin, fetched.decision)
             found = document(fetched.answer)
         except FAILURES as error:
-            if expired and not isinstance(error, BudgetExhausted):
-                raise Degraded(f"{error.message} What is stored is too old to be shown.", ASK_AGAIN_S) from error
-            raise
+            raise (too_old(error) if expired else error) from error
         return await self._enriched(request, release_id, audience, fetched, found)
 
     async def _enriched(
