@@ -27,6 +27,7 @@ class Metrics:
     job_seconds: Histogram = field(init=False)
     match_confidence: Histogram = field(init=False)
     queue: Gauge = field(init=False)
+    degraded: Gauge = field(init=False)
     restarts: Gauge = field(init=False)
     _of_requests: dict[tuple[str, str, int | str], tuple[Counter, Histogram]] = field(default_factory=dict)
     """Looking a child up costs more than counting."""
@@ -77,6 +78,9 @@ class Metrics:
             registry=registry,
         )
         self.queue = Gauge("discogs_proxy_queue_releases", "Releases by state.", ("status",), registry=registry)
+        self.degraded = Gauge(
+            "discogs_proxy_degraded", "1 while something is degraded, as /readyz tells.", ("reason",), registry=registry
+        )
         self.restarts = Gauge(
             "discogs_proxy_background_restarts",
             "Restarts of a background task that died.",

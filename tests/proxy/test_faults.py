@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import asyncpg
 import pytest
 
 from proxy import keys
+from proxy.adapters.upstream import CREDENTIAL_AGAIN_S
 from proxy.domain.breaker import Breaker
 from tests.conftest import ADMIN_TOKEN, STORE, Proxy, StartProxy
 from tests.simulated_discogs import Fault, SimulatedDiscogs
@@ -308,3 +310,49 @@ async def test_a_store_of_which_a_part_is_too_old_says_so_and_is_never_empty(
     await connection.execute("UPDATE listings SET fetched_at = now() - interval '6 hours'")
     await connection.close()
     await check_nothing_is_shown(aged, [STORE_INVENTORY])
+
+
+# --- a credential that Discogs starts to refuse -------------------------------------------------------------------
+
+
+async def thumbnails(proxy: Proxy, path: str) -> set[bool]:
+    response, body = await proxy.get(path)
+    assert response.status == 200
+    return {bool(row["release"]["thumbnail"]) for row in json.loads(body)["listings"]}
+
+
+async def test_a_credential_that_discogs_starts_to_refuse_is_told_and_costs_no_rich_copy(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    discogs.register_user("operator", "op-token")
+    proxy = await start_proxy(DISCOGS_TOKEN="op-token", DISCOGS_RATE_LIMIT="")
+    upstream, path = proxy.app[keys.UPSTREAM], f"/users/{STORE}/inventory"
+    began = datetime.now(UTC)
+    assert True in await thumbnails(proxy, path)
+    assert await credential_is_refused(proxy) is False
+
+    discogs.revoke_token("op-token")
+    later(proxy, HOUR)
+    assert await thumbnails(proxy, path) == {False}
+    response, _ = await proxy.get("/database/search?q=love")
+    assert (response.status, response.headers["X-Discogs-Ratelimit"]) == (200, "25")
+    assert await credential_is_refused(proxy) is True
+
+    proxy.app[keys.PASSTHROUGH].copies.now = lambda: began + timedelta(seconds=30)
+    assert True in await thumbnails(proxy, path), "the richer copy is still there"
+
+    discogs.register_user("operator", "op-token")
+    upstream.clock = lambda: time.monotonic() + CREDENTIAL_AGAIN_S
+    upstream.lanes.clock = upstream.clock
+    later(proxy, 2 * HOUR)
+    assert True in await thumbnails(proxy, path)
+    assert await credential_is_refused(proxy) is False
+
+
+async def credential_is_refused(proxy: Proxy) -> bool:
+    """As the metric and /readyz tell."""
+    _, metrics = await proxy.get("/metrics")
+    _, ready = await proxy.get("/readyz")
+    told = b'discogs_proxy_degraded{reason="credential"} 1.0' in metrics
+    assert told == ("credential" in json.loads(ready)["degraded"])
+    return told
