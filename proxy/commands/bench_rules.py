@@ -9,9 +9,10 @@ from collections.abc import Callable
 from matcher.domain.scoring import score
 from matcher.models import Candidate, Release, Track
 from proxy.domain.budget import Budget, Lane, Queue
+from proxy.domain.credentials import caller_of
 from proxy.domain.lifetimes import HOUR_S, lifetime
 from proxy.domain.resources import resource_of
-from proxy.domain.visibility import OperatorCredential, Refuse, caller_of, plan
+from proxy.domain.visibility import OperatorCredential, Refuse, plan
 
 ROUND = 1000
 OPERATOR = OperatorCredential("Discogs key=k, secret=s", identifies=False)
