@@ -83,7 +83,7 @@ class Caller:
 
 def caller_of(authorization: Sequence[str], raw_query: str, operators_token: str | None = None) -> Caller:
     """Credentials in the query count like headers. What cannot be understood counts as identifying somebody."""
-    pairs = [(name.lower(), value) for name, value in parse_qsl(raw_query, keep_blank_values=True)]
+    pairs = [(name.strip().lower(), value) for name, value in parse_qsl(raw_query, keep_blank_values=True)]
     in_query = [pair for pair in pairs if is_credential_parameter(pair[0])]
     hidden = hides_credential(raw_query)
     is_operator = operators_token is not None and _bears_only(operators_token, authorization, in_query)
@@ -98,13 +98,14 @@ def caller_of(authorization: Sequence[str], raw_query: str, operators_token: str
 
 
 def is_credential_parameter(name: str) -> bool:
-    return name.lower() in CREDENTIAL_PARAMETERS or name.lower().startswith("oauth_")
+    plain = name.strip().lower()
+    return plain in CREDENTIAL_PARAMETERS or plain.startswith("oauth_")
 
 
 def hides_credential(raw_query: str) -> bool:
     """A semicolon parts parameters for some servers, and so can hide a credential from others."""
     text = unquote_plus(raw_query)
-    names = (part.partition("=")[0].strip() for part in re.split("[;&]", text))
+    names = (part.partition("=")[0] for part in re.split("[;&]", text))
     return ";" in text and any(is_credential_parameter(name) for name in names)
 
 

@@ -23,6 +23,7 @@ from proxy.domain.credentials import Tier, UserCredential, caller_of, without_cr
         ([], "TOKEN=abc", Tier.IDENTIFIED),
         ([], "%74oken=abc", Tier.IDENTIFIED),
         ([], "token=", Tier.IDENTIFIED),
+        ([], "+token=abc", Tier.IDENTIFIED),
         (['OAuth oauth_token="a", oauth_signature_method="PLAINTEXT"'], "", Tier.IDENTIFIED),
         ([], "oauth_token=a&oauth_signature_method=PLAINTEXT", Tier.IDENTIFIED),
         (["Bearer abc"], "", Tier.IDENTIFIED),
@@ -59,7 +60,7 @@ def test_no_credential_is_left_in_a_query(pairs: list[tuple[str, str]]) -> None:
 
 def test_a_credential_behind_a_semicolon_is_not_left_in_a_query_either() -> None:
     assert without_credentials("q=a;b&page=2;token=abc&sort=year") == "q=a;b&sort=year"
-    assert without_credentials("page=2%3Btoken=abc") == ""
+    assert without_credentials("page=2%3Btoken=abc&%20token=abc") == ""
 
 
 @pytest.mark.parametrize(
