@@ -256,6 +256,7 @@ async def database_rows(dsn: str) -> list[tuple[object, ...]]:
 # --- the property -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", OPERATORS)
 @settings(
     max_examples=EXAMPLES,

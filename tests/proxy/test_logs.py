@@ -23,3 +23,21 @@ def test_libraries_log_in_the_same_form_a_line_each() -> None:
     assert (ours["event"], ours["answer"]) == ("ours", 42)
     assert (theirs["event"], theirs["logger"], theirs["level"]) == ("theirs failed", "a.library", "error")
     assert "ZeroDivisionError" in theirs["exception"]
+
+
+FAILING = """
+import structlog
+from proxy import logs
+logs.configure("info", "console")
+token = "".join(reversed("2retnuh"))
+try:
+    1 / 0
+except ZeroDivisionError:
+    structlog.get_logger().exception("failed")
+"""
+
+
+def test_a_traceback_shows_no_local_variables() -> None:
+    shown = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True, check=True)
+    assert "ZeroDivisionError" in shown.stderr
+    assert "hunter2" not in shown.stderr

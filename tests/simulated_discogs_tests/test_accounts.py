@@ -65,6 +65,14 @@ def test_tokens_and_keys_are_read_from_header_and_query(accounts: Accounts) -> N
     assert caller(accounts, "", queried(("key", "ck"))) == Caller()
 
 
+@pytest.mark.parametrize("header", [PLAINTEXT_HEADER, HMAC_HEADER])
+def test_oauth_is_read_from_the_query_too(accounts: Accounts, header: str) -> None:
+    fields = oauth_parameters(header.removeprefix("OAuth "))
+    found = caller(accounts, "", Signed(SIGNED.method, SIGNED.path, (*SIGNED.query, *fields.items())))
+    assert (found.username, found.in_query) == ("Alice", True)
+    assert caller(accounts, "", queried(*(fields | {"oauth_signature": "x"}).items())) == ANONYMOUS
+
+
 def test_a_key_identifies_nobody(accounts: Accounts) -> None:
     found = caller(accounts, "Discogs key=ck, secret=cs&x")
 

@@ -28,6 +28,12 @@ async def test_calls_are_noted_as_they_came(api: Api, discogs: SimulatedDiscogs)
     assert discogs.refused == []
 
 
+async def test_semicolons_part_parameters_where_that_is_asked_for(api: Api, discogs: SimulatedDiscogs) -> None:
+    for semicolons, status in ((False, 401), (True, 200)):
+        discogs.semicolons = semicolons
+        assert (await api.get("/oauth/identity?a=1;token=alice-token")).status == status
+
+
 async def test_a_call_is_noted_before_it_is_answered(catalogue: Catalogue) -> None:
     async with SimulatedDiscogs(catalogue, latency_ms=200) as discogs, aiohttp.ClientSession(discogs.url) as session:
         started = time.perf_counter()
