@@ -43,7 +43,8 @@ from tests.proxy.crowd import (
     populated,
     probes,
 )
-from tests.simulated_discogs import SECRET, SimulatedDiscogs
+from tests.simulated_discogs import SECRET, Fault, SimulatedDiscogs
+from tests.simulated_discogs.faults import FaultKind
 
 KEY = {"DISCOGS_CONSUMER_KEY": OPERATORS_APP.key, "DISCOGS_CONSUMER_SECRET": OPERATORS_APP.secret}
 OPERATORS: Mapping[str, dict[str, str]] = {
@@ -105,6 +106,20 @@ class Oracle:
         self.discogs = discogs
         self.session = session
         self.known: dict[Asked, Seen] = {}
+        self.fault: Fault | None = None
+
+    @asynccontextmanager
+    async def failing(self, crowd: Sequence[Asked]) -> AsyncIterator[None]:
+        """Some calls fail meanwhile, where there is a fault; what would be said without it is known before."""
+        for who, probe in crowd:
+            for asking in (who, CALLERS[0]):
+                await self.direct(asking, probe)
+        if self.fault:
+            self.discogs.add_fault(self.fault)
+        try:
+            yield
+        finally:
+            self.discogs.clear_faults()
 
     async def direct(self, who: Who, probe: Probe) -> Seen:
         if (who, probe) not in self.known:
@@ -116,6 +131,8 @@ class Oracle:
         who, probe = asked
         if probe.own:
             return Seen(seen.status)
+        if self.fault and seen.status >= 500:
+            return Seen(seen.status, body=b'{"message": "..."}')
         if who.signs:
             return REFUSED
         direct = await self.direct(who, probe)
@@ -268,6 +285,7 @@ async def database_rows(dsn: str) -> list[tuple[object, ...]]:
     seed=st.integers(0, 2**32),
     foreign=st.sampled_from(["shared", "forward"]),
     own=st.sampled_from(["public", "forward"]),
+    fault=st.sampled_from([None, "status", "html", "reset_before_headers"]),
 )
 async def test_nobody_sees_what_is_not_theirs(
     operator: str,
@@ -277,6 +295,7 @@ async def test_nobody_sees_what_is_not_theirs(
     seed: int,
     foreign: str,
     own: str,
+    fault: FaultKind | None,
 ) -> None:
     views = {"FOREIGN_INVENTORY": foreign, "OWN_FRONT_END_VIEW": own if "token" in operator else "forward"}
     draw = random.Random(seed)
@@ -284,6 +303,7 @@ async def test_nobody_sees_what_is_not_theirs(
     hot = [probe for probe in everything if probe.path.startswith(f"/users/{STORE}/inventory?per_page")]
     crowd = list(itertools.product(CALLERS, draw.sample(everything, PATHS) + draw.sample(hot, HOT_PATHS)))
     draw.shuffle(crowd)
+    oracle.fault = Fault(kind=fault, probability=0.2) if fault else None
     folder = tmp_path_factory.mktemp("data")
     environment = {
         "DISCOGS_API_URL": oracle.discogs.url,
@@ -313,12 +333,14 @@ async def log_lines() -> AsyncIterator[list[structlog.types.EventDict]]:
 async def leaks_to(crowd: Sequence[Asked], proxy: Proxy, oracle: Oracle) -> list[str]:
     """All ask at once, each by a host name of his own, and some with one that they made up."""
     hosts = [f"h{number}.example" for number in range(len(crowd))]
-    answers = await asyncio.gather(
-        *(
-            ask(proxy.session, proxy.url, asked, Host=host, X_Forwarded_Host="evil.example", X_Forwarded_Proto="https")
-            for asked, host in zip(crowd, hosts, strict=True)
+    spoofed = {"X_Forwarded_Host": "evil.example", "X_Forwarded_Proto": "https"}
+    async with oracle.failing(crowd):
+        answers = await asyncio.gather(
+            *(
+                ask(proxy.session, proxy.url, asked, Host=host, **spoofed)
+                for asked, host in zip(crowd, hosts, strict=True)
+            )
         )
-    )
     found = []
     for asked, seen, host in zip(crowd, answers, hosts, strict=True):
         allowed = await oracle.allowed(asked, seen)
