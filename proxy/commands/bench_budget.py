@@ -90,7 +90,7 @@ NAMES = (
 
 def figures(story: Story) -> Sequence[str]:
     """One for each of NAMES."""
-    refused, answered = story.first(429), story.answered_within(TRIES)
+    refused = story.first(429)
     return (
         str(story.calls_in_first_window),
         str(story.refused_by_discogs),
@@ -102,7 +102,7 @@ def figures(story: Story) -> Sequence[str]:
         f"{max((each.took_s for each in refused), default=0):.2f}",
         str(max((each.retry_after_s or 0 for each in refused), default=0)),
         str(story.answered_within(2) - story.answered_within(1)),
-        str(SHOPPERS - answered),
+        str(len(story.shoppers) - story.answered_within(TRIES)),
         f"{max(tries[-1].at_s for tries in story.shoppers):.0f}",
     )
 
