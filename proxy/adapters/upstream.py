@@ -60,6 +60,8 @@ class Call:
     authorization: tuple[str, ...] = field(default=(), repr=False)
     body: AsyncIterator[bytes] | None = None
     accept_gzip: bool = True
+    wants_json: bool = True
+    """An HTML page in place of its answer is a failure of Discogs."""
     patience_s: float | None = None
     """How long background work waits for budget; None: a client is waiting, budget and answer share the deadline."""
 
@@ -207,6 +209,7 @@ class Upstream:
             with translated_errors():
                 response = await self._request(call, record.within_s)
             record.status = response.status
+            record.is_page = call.wants_json and response.status < 300 and is_html(response.content_type)
             self._learn(call, reservation, response)
             if record.probe:
                 self._tell_breaker(call, record)  # the body may take its time, others wait for what the probe finds
@@ -247,7 +250,7 @@ class Upstream:
         if record.status is None and record.error is not None:
             failed = record.within_s >= self.deadline_s / 2  # else it had hardly any time left for its answer
         else:
-            failed = record.status in OUTAGE_STATUSES
+            failed = record.is_page or record.status in OUTAGE_STATUSES
         if failed and call.body is None:
             self.outage.failed(self.clock(), probe=probe)
         elif failed or record.status is None:
@@ -296,6 +299,7 @@ class _Record:
     probe: bool
     within_s: float = 0.0
     status: int | None = None
+    is_page: bool = False
     error: UpstreamBroken | UpstreamTimeout | None = None
 
     @property

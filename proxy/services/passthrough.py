@@ -55,6 +55,7 @@ class PassthroughService:
             request.caller.authorization,
             None if request.wants_json else request.body,
             accept_gzip=request.accepts_gzip,
+            wants_json=request.wants_json,
         )
         if request.wants_json:
             change = made_public(public_database) if request.ask.strip else unchanged

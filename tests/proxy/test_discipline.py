@@ -145,13 +145,14 @@ async def test_a_lasting_refusal_is_no_storm(start_proxy: StartProxy, discogs: S
     assert len(discogs.calls) <= 4
 
 
+@pytest.mark.parametrize("status", [200, 503])
 async def test_during_an_outage_upstream_is_left_alone_and_one_call_finds_it_well_again(
-    start_proxy: StartProxy, discogs: SimulatedDiscogs
+    start_proxy: StartProxy, discogs: SimulatedDiscogs, status: int
 ) -> None:
     proxy = await start_proxy()
     upstream = proxy.app[keys.UPSTREAM]
     upstream.outage = Breaker(threshold=5, first_s=0.3, longest_s=1.0)
-    discogs.add_fault(Fault(kind="html", status=503))
+    discogs.add_fault(Fault(kind="html", status=status))
     for each in release_ids(discogs, 40):
         response, _ = await proxy.get(f"/releases/{each}")
         assert response.status == 502
@@ -170,8 +171,11 @@ async def test_during_an_outage_upstream_is_left_alone_and_one_call_finds_it_wel
 
 async def test_what_a_client_brings_about_by_itself_is_no_outage(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
     discogs.add_fault(Fault(kind="status", status=500, path=re.compile("/database/search")))
+    discogs.add_fault(Fault(kind="html", status=200, path=re.compile("/some/gateway")))
     for number in range(10):
         assert (await proxy.get(f"/database/search?q={number}"))[0].status == 500
+    for number in range(10):
+        assert (await proxy.get(f"/some/gateway?q={number}"))[0].status == 200
     assert (await proxy.get(INVENTORY))[0].status == 200
 
 

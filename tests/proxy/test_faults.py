@@ -227,7 +227,9 @@ async def test_a_whole_store_is_shown_and_marked_and_costs_few_calls(
 
 @pytest.fixture
 async def aged(start_proxy: StartProxy) -> Proxy:
-    return await start_proxy(UPSTREAM_DEADLINE="250")
+    proxy = await start_proxy(UPSTREAM_DEADLINE="250")
+    leave_alone(proxy, PAUSE_S)
+    return proxy
 
 
 STORE_INVENTORY = f"/api/stores/{STORE}/inventory"
@@ -272,6 +274,7 @@ async def test_nor_after_a_purge_nor_where_the_age_is_not_known(
     later(aged, passed)
     await check_nothing_is_shown(aged, paths)
     discogs.clear_faults()
+    await asyncio.sleep(PAUSE_S)
     for path in paths:
         assert (await aged.get(path))[0].status == 200
 

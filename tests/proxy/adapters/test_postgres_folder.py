@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> PostgresFolder:
     return made
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1))
+@given(st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=63))
 def test_the_dsn_carries_any_path(name: str) -> None:
     host = parse_qs(urlsplit(PostgresFolder(Path("/", name)).dsn()).query)["host"]
     assert host == [str(Path("/", name, "postgres/socket"))]
