@@ -34,11 +34,11 @@ OUTAGES = (
 )
 
 
-HUNG_S = 3.0
-"""A database that did not answer in time is left alone for so long: nobody else waits for it meanwhile."""
-
 PROOF_S = 1.0
-"""Then it must answer at once before anything is asked of it."""
+"""After a command that took too long the database must show that it answers before anything is asked of it."""
+
+HUNG_S = 3.0
+"""Where it does not, it is left alone for so long: nobody waits for it meanwhile."""
 
 
 class Database:
@@ -57,14 +57,15 @@ class Database:
                     await self._prove()
                 async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                     yield connection
-            except TimeoutError:
-                self._hung_until = time.monotonic() + HUNG_S
+            except TimeoutError:  # perhaps it hangs, perhaps that command alone took long
+                if self._hung_until is None:
+                    self._hung_until = time.monotonic()
                 raise
 
     async def _prove(self) -> None:
         """That it answers again. One asks, nobody waits for him. Raises DatabaseUnavailable, or what ails it."""
         if self._hung_until is not None and time.monotonic() < self._hung_until:
-            raise DatabaseUnavailable("it did not answer in time a moment ago")
+            raise DatabaseUnavailable("it did not answer a moment ago")
         self._hung_until = time.monotonic() + HUNG_S
         async with asyncio.timeout(PROOF_S), self._pool.acquire() as connection:
             try:
