@@ -60,7 +60,7 @@ TROUBLES = (
     Trouble("truncated", 502, Fault("truncated")),
     Trouble("too short a length", 502, Fault("short_length")),
     Trouble("bad gzip", 502, Fault("bad_gzip")),
-    Trouble("gzip bomb", 502, Fault("gzip_bomb", size=100_000_000)),
+    Trouble("gzip bomb", 502, Fault("gzip_bomb", size=40_000_000)),
     Trouble("slow", 504, Fault("slow_body", delay_s=30.0)),
     Trouble("silent", 504, Fault("silent")),
     Trouble("reset", 502, Fault("reset_before_headers"), calls=2),
