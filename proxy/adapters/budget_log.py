@@ -34,9 +34,17 @@ class BudgetLog:
 
     @asynccontextmanager
     async def turn(self, clock: Callable[[], float]) -> AsyncIterator[Turn]:
-        """Alone with the log until the context ends. Raises DatabaseUnavailable."""
+        """Alone with the log until the context ends. Raises DatabaseUnavailable.
+
+        A shopper waits for it, so it does not wait for the disk: each process writes its calls anew with the next one,
+        and only a crash of Postgres itself loses the last moment's.
+        """
         async with self.database.transaction() as connection:
-            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('budget ' || $1, 0))", self.group)
+            await connection.execute(
+                "SELECT set_config('synchronous_commit', 'off', true),"
+                " pg_advisory_xact_lock(hashtextextended('budget ' || $1, 0))",
+                self.group,
+            )
             turn = Turn(connection, self, clock())
             await turn.read()
             self.saw(1 + turn.other_processes, turn.now)
