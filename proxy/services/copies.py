@@ -62,6 +62,8 @@ class Copies:
         fetched = await self._fetch(request, call, trace, public)
         if request.ask.rich_only and is_poor(fetched.answer.body):
             raise TooPoor
+        if self._is_refused(request.ask.using):  # what may be poorer is not shown again once it no longer is
+            return replace(fetched, fresh_until=None)
         return fetched
 
     async def _fetch(self, request: ShopRequest, call: Call, trace: Trace, public: Change) -> Fetched:
@@ -73,7 +75,12 @@ class Copies:
         asked = _Asked(request, key, call, public)
         stored = await self.store.read(key)
         copy = self._copy(asked, stored)
-        if copy is not None and copy.use is not Use.FRESH and self._is_held(key):
+        if self._is_refused(call.using) and (copy is None or copy.use is not Use.FRESH):
+            asked = asked.anonymously()
+            poorer = await self.store.read(asked.key)
+            if (anonymous := self._copy(asked, poorer)) is not None:
+                stored, copy = poorer, anonymous
+        if copy is not None and copy.use is not Use.FRESH and self._is_held(asked.key):
             return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
         match copy:
             case _Copy(use=Use.FRESH):
@@ -99,7 +106,7 @@ class Copies:
 
     async def fresh(self, call: Call, kind: Kind) -> StoredAnswer | None:
         """The copy, if it is a good answer and fresh, of what `call` asks for everybody's sake."""
-        key = _key(call.using, call.target)
+        key = _key_of(call.using, call.target)
         stored = await self.store.read(key)
         if stored is None or stored.answer.status != 200:
             return None
@@ -121,7 +128,7 @@ class Copies:
         # A semicolon may part parameters for upstream, and hide a credential from us.
         if not kept or ";" in unquote(query) or any(name.lower() == "callback" for name, _ in parse_qsl(query)):
             return None
-        return _key(request.ask.using, request.target, "".join(value for _, value in request.media_types))
+        return _key(request.ask.using, request)
 
     # --- copies ---
 
@@ -175,8 +182,11 @@ class Copies:
 
     def _lifetime_if_kept(self, asked: _Asked, answer: Answer) -> Lifetime | None:
         """None for what was asked for anonymously because the credential is refused: copies made with it are richer."""
-        poorer = asked.request.ask.using is Using.OPERATOR and self.upstream.operator_refused
+        poorer = self._is_refused(asked.call.using)
         return None if poorer or is_jsonp(answer.content_type) else self._lifetime(asked.kind, asked.key, answer)
+
+    def _is_refused(self, using: Using) -> bool:
+        return using is Using.OPERATOR and self.upstream.operator_refused
 
     def _refresh_behind(self, asked: _Asked, request_id: str) -> None:
         if asked.key in self._refreshing:
@@ -226,6 +236,11 @@ class _Asked:
     def kind(self) -> Kind:
         return self.request.resource.kind
 
+    def anonymously(self) -> _Asked:
+        """With a copy of its own, as richer ones must not be replaced."""
+        call = replace(self.call, using=Using.NOBODY)
+        return replace(self, call=call, key=_key(Using.NOBODY, self.request))
+
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
@@ -241,7 +256,11 @@ class _Copy:
         return Fetched(self.stored.answer, at, decision, fresh_until)
 
 
-def _key(using: Using, target: str, media_type: str = "") -> str:
+def _key(using: Using, request: ShopRequest) -> str:
+    return _key_of(using, request.target, "".join(value for _, value in request.media_types))
+
+
+def _key_of(using: Using, target: str, media_type: str = "") -> str:
     return f"{using} {target} {media_type}"
 
 

@@ -100,9 +100,17 @@ class ReleaseService:
         except ProxyError as error:
             raise Unavailable(error.message, error.retry_after_s or ASK_AGAIN_S) from error
         try:
-            return _fetched(answer, release_id, began)
+            fetched = _fetched(answer, release_id, began)
         except UpstreamBroken as error:
             raise MalformedRelease(error.message) from error
+        if self.upstream.operator_refused and is_poor(fetched.body) and await self._has_richer(release_id):
+            raise Unavailable("what is stored is richer, and Discogs refuses the operator's credential", ASK_AGAIN_S)
+        return fetched
+
+    async def _has_richer(self, release_id: int) -> bool:
+        async with self.database.connection() as connection:
+            stored = await store.stored_body(connection, release_id)
+        return stored is not None and not is_poor(stored.body)
 
     async def stop(self) -> None:
         """Refreshes wait long for budget: they are not waited for."""

@@ -11,6 +11,7 @@ import structlog
 
 from matcher import store
 from matcher.domain.metadata import metadata
+from matcher.errors import Unavailable
 from matcher.store import StoredBody
 from proxy import keys
 from tests.conftest import STORE, Proxy, StartProxy
@@ -226,6 +227,26 @@ async def test_a_persisted_release_without_pictures_is_for_the_public_alone(
     assert "title" not in json.loads(body)
     _, body = await proxy.get(f"/releases/{release_id}", Authorization=ANNA)
     assert json.loads(body)["title"]
+
+
+async def test_a_match_job_does_not_replace_a_rich_release_while_the_operators_credential_is_refused(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    proxy = await start_proxy(DISCOGS_CONSUMER_KEY="wrong", DISCOGS_CONSUMER_SECRET="wrong")
+    release_id = first_release(discogs)
+    discogs.add_fault(Fault(kind="status", status=401, times=1))
+    await proxy.get("/artists/194")
+    discogs.add_fault(Fault(kind="broken_json", body=poor_release(release_id)))
+    releases = proxy.app[keys.RELEASES]
+    assert (await releases.fetch_for_matching(release_id)).body == poor_release(release_id)
+    rich = json.dumps({"id": release_id, "thumb": "https://i.discogs.com/a.jpg"}).encode()
+    async with proxy.app[keys.DATABASE].transaction() as connection:
+        await store.persist_bare(connection, release_id)
+        await store.refresh_release(
+            connection, release_id, metadata(json.loads(rich)), StoredBody(rich, datetime.now(UTC))
+        )
+    with pytest.raises(Unavailable, match="richer"):
+        await releases.fetch_for_matching(release_id)
 
 
 # --- origins ------------------------------------------------------------------------------------------------------

@@ -318,8 +318,34 @@ async def test_an_operators_credential_that_is_refused_reaches_nobody_as_401(
     assert discogs.calls[-1].credential == "none"
     _, body = await proxy.get("/readyz")
     assert "refuses the operator" in body.decode()
-    _, body = await proxy.get(INVENTORY)
-    assert len(discogs.calls) == 4, "poorer answers are not kept"
+    calls = len(discogs.calls)
+    for _ in range(3):
+        response, _ = await proxy.get(INVENTORY)
+        assert "; hit;" in status_of(response)
+    assert len(discogs.calls) == calls
+
+
+async def test_what_was_asked_for_while_the_credential_was_refused_does_not_replace_what_is_richer(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    discogs.register_consumer("op-key", "op-secret")
+    proxy = await start_proxy(DISCOGS_CONSUMER_KEY="op-key", DISCOGS_CONSUMER_SECRET="op-secret")
+    upstream = proxy.app[keys.UPSTREAM]
+
+    async def is_rich() -> bool:
+        _, body = await proxy.get(INVENTORY)
+        return any(row["release"]["thumbnail"] for row in json.loads(body)["listings"])
+
+    assert await is_rich()
+    later(proxy, timedelta(seconds=50))
+    upstream._operator_refused_until = float("inf")
+    assert await is_rich(), "a fresh copy is better than a new poor one"
+    later(proxy, timedelta(minutes=10))
+    assert [await is_rich() for _ in range(2)] == [False, False]
+    assert [call.credential for call in discogs.calls] == ["key", "none"]
+    upstream._operator_refused_until = float("-inf")
+    assert await is_rich()
+    assert await is_rich()
 
 
 async def test_head_is_answered_from_what_get_gave(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
