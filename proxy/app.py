@@ -34,9 +34,10 @@ from proxy.services.inventory import InventoryService
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
 from proxy.services.release import ReleaseService
+from proxy.services.shared_cache import SharedCache
 from proxy.services.stores import StoreService
 from proxy.services.sync import SyncService
-from proxy.settings import Settings
+from proxy.settings import OFFICIAL_API_URL, Settings
 
 DEFAULT_BUDGET_GROUP = "default"
 """Of processes on one database that say nothing of their address."""
@@ -150,7 +151,10 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     sync = SyncService(database, discogs_api, wake)
     app[keys.RELEASES] = releases
     app[keys.INVENTORY] = InventoryService(database, discogs_api, copies, wake)
-    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies)
+    # Only what Discogs itself gives falls under its terms; another upstream says by itself how long a copy is good.
+    is_discogs = settings.discogs_api_url == OFFICIAL_API_URL
+    shared = SharedCache(responses, discogs_api, settings.content_max_age_ms / 1000 if is_discogs else float("inf"))
+    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, shared)
     app[keys.STORES] = StoreService(
         database,
         sync,
@@ -171,6 +175,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     await sync.stop()
     await releases.stop()
     await copies.stop()
+    await shared.stop()
     await responses.close()
 
 

@@ -14,6 +14,8 @@ class Source(StrEnum):
     HIT = "hit"
     STALE = "stale"
     MISS = "miss"
+    REVALIDATED = "revalidated"
+    """A stored copy, of which upstream said that it still holds."""
     BYPASS = "bypass"
     """Passed through: nothing of ours could have answered it."""
     OWN = "own"
@@ -29,6 +31,10 @@ class Decision:
     ttl_s: float | None = None
     upstream_status: int | None = None
     detail: str | None = None
+    forwarded: str | None = None
+    """Why upstream was asked, where it is known better than by `source`."""
+    stored: bool = False
+    """The answer was kept."""
 
     def cache_status(self) -> str:
         """The Cache-Status member (RFC 9211)."""
@@ -44,14 +50,17 @@ class Decision:
             case Source.HIT | Source.STALE:
                 return ["hit"]
             case Source.MISS:
-                return ["fwd=uri-miss", *self._forward_status()]
+                return [f"fwd={self.forwarded or 'uri-miss'}", *self._forward_status()]
+            case Source.REVALIDATED:
+                return [f"fwd={self.forwarded or 'stale'}", *self._forward_status()]
             case Source.BYPASS:
-                return ["fwd=bypass", *self._forward_status()]
+                return [f"fwd={self.forwarded or 'bypass'}", *self._forward_status()]
             case Source.OWN:
                 return []
 
     def _forward_status(self) -> list[str]:
-        return [] if self.upstream_status is None else [f"fwd-status={self.upstream_status}"]
+        status = [] if self.upstream_status is None else [f"fwd-status={self.upstream_status}"]
+        return [*status, "stored"] if self.stored else status
 
 
 OWN = Decision(Source.OWN)

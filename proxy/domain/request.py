@@ -112,3 +112,13 @@ class Served:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer whose body is passed on piece by piece, as it comes; nothing is added to its headers."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    pieces: AsyncIterator[bytes]
+    decision: Decision

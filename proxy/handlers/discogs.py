@@ -9,13 +9,12 @@ from aiohttp import web
 from proxy import keys
 from proxy.domain.merge import Audience
 from proxy.domain.origins import public_origin
-from proxy.domain.request import Served, ShopRequest, split_target
+from proxy.domain.request import Served, ShopRequest, Streamed, split_target
 from proxy.domain.resources import Kind, resource_of
 from proxy.domain.validators import entity_tag, headers_of_304, is_known
 from proxy.domain.visibility import SAFE_METHODS, Refuse, Tier, caller_of, plan
 from proxy.errors import BadRequest, ProxyError, Unauthorized
 from proxy.handlers.middleware import set_cors
-from proxy.services.passthrough import Streamed
 
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 COMPRESS_FROM_BYTES = 1024

@@ -1,0 +1,521 @@
+"""A shared cache (RFC 9111) for paths that we do not know: upstream's directives decide, and nothing of our policy.
+
+What is stored is what upstream gave, packed as it packed it; origins are rewritten for each client on its way out, so
+that what one client calls us never reaches another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import Final
+from urllib.parse import unquote, urljoin
+
+import aiohttp
+import structlog
+from multidict import CIMultiDict
+
+from proxy.adapters.responses import ResponseStore, StoredAnswer
+from proxy.adapters.upstream import (
+    MAX_BODY_BYTES,
+    Answer,
+    Call,
+    Trace,
+    Upstream,
+    checked_json,
+    pieces_of,
+    read_packed,
+    translated_errors,
+)
+from proxy.domain.budget import Lane
+from proxy.domain.hold_down import HoldDown
+from proxy.domain.http_cache import (
+    Show,
+    Stored,
+    Why,
+    agrees,
+    bears_credentials,
+    born,
+    conditions,
+    freshened,
+    has_validator,
+    is_shareable,
+    is_steered,
+    is_storable,
+    kept_fields,
+    passed_fields,
+    reuse,
+    stands_in,
+)
+from proxy.domain.http_fields import Directives, variant, vary_names, wanted_of
+from proxy.domain.policy import Decision, Source
+from proxy.domain.ranges import part_of
+from proxy.domain.request import ShopRequest, Streamed
+from proxy.domain.validators import is_not_modified
+from proxy.domain.visibility import SAFE_METHODS, Using
+from proxy.domain.wire import Unpacker, is_json, is_jsonp, rewrite_origins
+from proxy.errors import BudgetExhausted, NotCached, UpstreamBroken, UpstreamTimeout
+from proxy.services.answers import RETRY_AFTER_429_S, client_headers
+from proxy.settings import OFFICIAL_API_URL
+
+LONGEST_STORED: Final = 4 * 1024 * 1024
+"""Bytes. A longer answer is passed on as it comes."""
+
+VARIANTS_MAX: Final = 16
+"""Of one URI; the first ones go first."""
+
+REFRESH_PATIENCE_S: Final = 600.0
+HOLD_DOWN_S: Final = 20.0
+
+MARKER: Final = 0
+"""Status of a record that is no answer: it says by which request fields the answers of its URI differ."""
+
+OWN_CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
+ORIGINS_CONDITIONS: Final = ("If-Match", "If-Unmodified-Since")
+BODILESS: Final = frozenset({204, 304})
+FAILURES = (UpstreamBroken, UpstreamTimeout, BudgetExhausted)
+
+log = structlog.get_logger()
+
+
+class Led(Enum):
+    """How the one call ended that equal requests wait for."""
+
+    STORED = auto()
+    ALONE = auto()
+    """Its answer is its client's alone."""
+    GONE = auto()
+    """Its client went away."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request, how upstream is asked, and what of the request it sees. `key` is None where nothing is stored."""
+
+    request: ShopRequest
+    call: Call
+    sent: CIMultiDict[str]
+    wanted: Directives
+    credentials: bool
+    key: str | None
+
+    @property
+    def flight(self) -> Hashable:
+        """None for a request that asks for itself."""
+        return None if self.credentials or self.call.method != "GET" else (self.key, self.call.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """What is stored for a request."""
+
+    key: str
+    head: Stored
+    body: bytes
+
+
+@dataclass(slots=True)
+class SharedCache:
+    """`most_s` bounds the age of what is shown, whatever upstream says."""
+
+    store: ResponseStore
+    upstream: Upstream
+    most_s: float
+    now: Callable[[], float] = time.time
+    _leaders: dict[Hashable, asyncio.Future[Led]] = field(default_factory=dict)
+    _refreshing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _held: HoldDown = field(default_factory=lambda: HoldDown(HOLD_DOWN_S))
+
+    @asynccontextmanager
+    async def serve(self, request: ShopRequest, call: Call, trace: Trace) -> AsyncIterator[Streamed]:
+        """Raises ProxyError."""
+        async with AsyncExitStack() as open_calls:
+            yield await self._answer(self._read(request, call), trace, open_calls)
+
+    async def stop(self) -> None:
+        for task in self._refreshing.values():
+            task.cancel()
+        await asyncio.gather(*self._refreshing.values(), return_exceptions=True)
+
+    # --- the request ---
+
+    def _read(self, request: ShopRequest, call: Call) -> _Asked:
+        sent = CIMultiDict(call.headers)
+        credentials = bool(call.authorization) or request.caller.has_credential or bears_credentials(sent)
+        wanted = wanted_of(sent)
+        own = (
+            call.method not in SAFE_METHODS
+            or call.body is not None
+            or call.using is Using.OPERATOR
+            or request.caller.query_credentials
+            or ";" in unquote(request.upstream_query)  # may part parameters for upstream, and hide a credential
+            or (credentials and self.upstream.origin == OFFICIAL_API_URL)  # Discogs calls everything public
+            or is_steered(sent)
+            or "no-store" in wanted
+            or any(name in sent for name in ORIGINS_CONDITIONS)
+        )
+        key = None if own else f"http{'+gzip' if call.accept_gzip else ''} {call.target}"
+        return _Asked(request, call, sent, wanted, credentials, key)
+
+    # --- the answer ---
+
+    async def _answer(self, asked: _Asked, trace: Trace, open_calls: AsyncExitStack) -> Streamed:
+        copy, why = await self._find(asked)
+        verdict = self._verdict(asked, copy, why)
+        if copy is not None and isinstance(verdict, Show):
+            if verdict.detail == "stale-while-revalidate":
+                self._refresh_behind(asked, copy, trace.request_id)
+            return self._shown(asked, copy, verdict)
+        if "only-if-cached" in asked.wanted:
+            raise NotCached("This is not stored, and the request wants nothing else.")
+        if copy is not None and self._held.holds(copy.key, self.now()) and (held := self._stand_in(copy)):
+            return self._shown(asked, copy, held)
+        try:
+            return await self._collapsed(asked, copy, verdict, trace, open_calls)
+        except FAILURES:
+            shown = self._stand_in(copy)
+            if copy is None or shown is None:
+                raise
+            self._held.failed(copy.key, self.now())
+            return self._shown(asked, copy, shown)
+
+    def _verdict(self, asked: _Asked, copy: _Copy | None, why: Why) -> Show | Why:
+        return why if copy is None else reuse(copy.head, asked.wanted, self.now(), self.most_s)
+
+    def _stand_in(self, copy: _Copy | None, status: int | None = None) -> Show | None:
+        return stands_in(copy.head, self.now(), self.most_s, status) if copy else None
+
+    async def _collapsed(
+        self, asked: _Asked, copy: _Copy | None, verdict: Show | Why, trace: Trace, open_calls: AsyncExitStack
+    ) -> Streamed:
+        """Of equal requests one asks; the others look again once its answer is stored, else ask for themselves."""
+        if asked.key is None or asked.flight is None:
+            return await self._ask(asked, copy, verdict, trace, open_calls)
+        while (leader := self._leaders.get(asked.flight)) is not None:
+            led = await asyncio.shield(leader)
+            if led is Led.GONE:
+                continue
+            copy, why = await self._find(asked)
+            verdict = self._verdict(asked, copy, why)
+            if copy is not None and isinstance(verdict, Show):
+                return self._shown(asked, copy, verdict)
+            return await self._ask(asked, copy, verdict, trace, open_calls)
+        return await self._lead(asked, copy, verdict, trace, open_calls)
+
+    async def _lead(
+        self, asked: _Asked, copy: _Copy | None, verdict: Show | Why, trace: Trace, open_calls: AsyncExitStack
+    ) -> Streamed:
+        leader = asyncio.get_running_loop().create_future()
+        self._leaders[asked.flight] = leader
+        led: Led = Led.GONE
+        try:
+            answer = await self._ask(asked, copy, verdict, trace, open_calls)
+            led = Led.STORED if answer.decision.stored else Led.ALONE
+        except FAILURES as error:
+            leader.set_exception(error)
+            leader.exception()  # there may be nobody who waits for it
+            raise
+        finally:
+            del self._leaders[asked.flight]
+            if not leader.done():
+                leader.set_result(led)
+        return answer
+
+    async def _ask(
+        self, asked: _Asked, copy: _Copy | None, verdict: Show | Why, trace: Trace, open_calls: AsyncExitStack
+    ) -> Streamed:
+        call, validating = self._call(asked, copy)
+        requested_at = self.now()
+        async with AsyncExitStack() as this_call:
+            response = await this_call.enter_async_context(self.upstream.open(call, trace))
+            if response.status == 429:
+                raise BudgetExhausted("You are making requests too quickly.", retry_after_s=RETRY_AFTER_429_S)
+            if self._stand_in(copy, response.status) is not None:
+                raise UpstreamBroken(f"Upstream answered {response.status}.")
+            received_at = self.now()
+            told = _Told(
+                response,
+                passed_fields(response.headers, received_at),
+                born(response.headers, requested_at, received_at),
+                Decision(
+                    Source.BYPASS if asked.key is None else Source.MISS,
+                    age_s=received_at - born(response.headers, requested_at, received_at)
+                    if "Age" in response.headers
+                    else None,
+                    upstream_status=response.status,
+                    forwarded=str(verdict),
+                ),
+            )
+            if copy is not None and validating and response.status == 304:
+                return await self._validated(asked, copy, told)
+            await self._learn(asked, copy, told)
+            return await self._passed(asked, told, this_call, open_calls)
+        raise AssertionError  # pragma: no cover
+
+    def _call(self, asked: _Asked, copy: _Copy | None) -> tuple[Call, bool]:
+        """With our own conditions where there is a copy that they can be about, else with the client's."""
+        if copy is None or asked.call.method != "GET" or not has_validator(copy.head):
+            return asked.call, False
+        others = tuple(pair for pair in asked.call.headers if pair[0].lower() not in OWN_CONDITIONS)
+        return replace(asked.call, headers=(*others, *conditions(copy.head))), True
+
+    async def _validated(self, asked: _Asked, copy: _Copy, told: _Told) -> Streamed:
+        head = freshened(copy.head, told.passed, told.born)
+        stored = await self._keep(asked, head, copy.body) if self._may_keep(asked, head) else False
+        if not stored:
+            await self.store.drop([copy.key])
+        decision = replace(told.decision, source=Source.REVALIDATED, age_s=head.age_s(self.now()), stored=stored)
+        return self._present(asked, head.status, head.fields, copy.body, decision)
+
+    async def _learn(self, asked: _Asked, copy: _Copy | None, told: _Told) -> None:
+        """What the answer says of what is stored: a write, a newer answer, or a HEAD that no longer fits."""
+        response = told.response
+        if asked.call.method not in SAFE_METHODS:
+            if response.status < 400:
+                await self.store.drop_paths(self._written(asked, response))
+            return
+        if copy is None or asked.credentials or response.status >= 500 or response.status in (206, 304):
+            return
+        if (
+            asked.call.method == "HEAD"
+            and response.status == 200
+            and agrees(copy.head, response.headers, len(copy.body))
+        ):
+            head = freshened(copy.head, told.passed, told.born)
+            if self._may_keep(asked, head):
+                await self._keep(asked, head, copy.body)
+                return
+        await self.store.drop([copy.key])
+
+    def _written(self, asked: _Asked, response: aiohttp.ClientResponse) -> list[str]:
+        """The paths that a successful write may have changed (RFC 9111 section 4.4), of the same origin only."""
+        origin = self.upstream.origin
+        named = [response.headers[name] for name in ("Location", "Content-Location") if name in response.headers]
+        urls = (urljoin(origin + asked.call.target, each) for each in named)
+        others = [url.removeprefix(origin).partition("?")[0] for url in urls if url.startswith(origin + "/")]
+        return [asked.request.raw_path, *others]
+
+    async def _passed(
+        self, asked: _Asked, told: _Told, this_call: AsyncExitStack, open_calls: AsyncExitStack
+    ) -> Streamed:
+        """Short answers that may be kept are read whole, so is JSON, whose URLs are rewritten; all else is streamed."""
+        response = told.response
+        raw = Stored(response.status, CIMultiDict(response.headers), told.born)
+        keep = asked.key is not None and asked.call.method == "GET" and self._may_keep(asked, raw)
+        head = Stored(response.status, kept_fields(told.passed), told.born)
+        has_body = asked.call.method != "HEAD" and response.status not in BODILESS
+        if has_body and (is_rewritten(response.status, told.passed) or (keep and is_short(response))):
+            body = await read_packed(response, self.upstream.deadline_s, MAX_BODY_BYTES)
+            _check(response, body)
+        elif keep and not has_body:
+            body = b""
+        else:
+            open_calls.push_async_exit(this_call.pop_all())
+            kept = (lambda body: self._keep(asked, head, body)) if keep and comes_complete(response) else None
+            return self._streamed(asked, told, _pieces(response, kept))
+        stored = keep and len(body) <= LONGEST_STORED and await self._keep(asked, head, body)
+        return self._present(asked, response.status, told.passed, body, replace(told.decision, stored=stored))
+
+    # --- to the client ---
+
+    def _shown(self, asked: _Asked, copy: _Copy, show: Show) -> Streamed:
+        source = Source.HIT if show.detail is None else Source.STALE
+        decision = Decision(source, age_s=show.age_s, ttl_s=show.ttl_s, detail=show.detail)
+        return self._present(asked, copy.head.status, copy.head.fields, copy.body, decision)
+
+    def _present(
+        self, asked: _Asked, status: int, fields: CIMultiDict[str], body: bytes, decision: Decision
+    ) -> Streamed:
+        """A whole answer, as this client's conditions and range want it."""
+        if status == 200 and asked.call.method in SAFE_METHODS and is_not_modified(asked.sent, fields):
+            return Streamed(304, self._headers(asked, _without_content(fields)), _piece(b""), decision)
+        if is_rewritten(status, fields):
+            body = self._rewritten(asked, fields, body)
+        more: list[tuple[str, str]] = []
+        part = part_of(asked.sent, fields, len(body)) if status == 200 and asked.call.method == "GET" else None
+        if part is not None:
+            status = 206 if part else 416
+            span = f"{part.start}-{part.stop - 1}" if part else "*"
+            more.append(("Content-Range", f"bytes {span}/{len(body)}"))
+            body = body[part.start : part.stop]
+        if status not in BODILESS:
+            more.append(("Content-Length", str(len(body))))
+        return Streamed(
+            status,
+            (*self._headers(asked, fields), *more),
+            _piece(b"" if asked.call.method == "HEAD" else body),
+            decision,
+        )
+
+    def _streamed(self, asked: _Asked, told: _Told, pieces: AsyncIterator[bytes]) -> Streamed:
+        length = [("Content-Length", value) for value in told.response.headers.getall("Content-Length", ())[:1]]
+        headers = (*self._headers(asked, told.passed), *length)
+        return Streamed(told.response.status, headers, pieces, told.decision)
+
+    def _headers(self, asked: _Asked, fields: CIMultiDict[str]) -> tuple[tuple[str, str], ...]:
+        answer = Answer(0, fields, b"")
+        kept = [(name, fields[name]) for name in ("Date", "Content-Encoding") if name in fields]
+        return (*client_headers(answer, self._origins, asked.request.public_origin), *kept)
+
+    @property
+    def _origins(self) -> tuple[str, str]:
+        return self.upstream.origin, OFFICIAL_API_URL
+
+    def _rewritten(self, asked: _Asked, fields: CIMultiDict[str], body: bytes) -> bytes:
+        coding = fields.get("Content-Encoding", "")
+        with translated_errors():
+            unpacker = Unpacker(coding, MAX_BODY_BYTES)
+            unpacker.feed(body)
+            plain = unpacker.finish()
+        ours = rewrite_origins(plain, self._origins, asked.request.public_origin)
+        if ours == plain:
+            return body
+        return gzip.compress(ours, compresslevel=1) if coding.lower() in ("gzip", "x-gzip") else ours
+
+    # --- the store ---
+
+    async def _find(self, asked: _Asked) -> tuple[_Copy | None, Why]:
+        """What is stored for this request, or why nothing is."""
+        if asked.key is None:
+            unsafe = asked.call.method not in SAFE_METHODS
+            return None, Why.METHOD if unsafe else Why.REQUEST if "no-store" in asked.wanted else Why.BYPASS
+        key, why = asked.key, Why.MISS
+        stored = await self.store.read(key)
+        if stored is not None and stored.answer.status == MARKER:
+            key, why = _variant_key(key, stored.answer.headers.getall("Vary", []), asked.sent), Why.VARY
+            stored = await self.store.read(key)
+        if stored is None or stored.answer.status == MARKER:
+            return None, why
+        answer = stored.answer
+        head = Stored(answer.status, answer.headers, stored.fetched_at.timestamp(), stored.purged)
+        if asked.credentials and not is_shareable(head.fields):
+            return None, Why.BYPASS
+        return _Copy(key, head, answer.body), why
+
+    def _may_keep(self, asked: _Asked, head: Stored) -> bool:
+        return asked.key is not None and is_storable(head, credentials=asked.credentials, most_s=self.most_s)
+
+    async def _keep(self, asked: _Asked, head: Stored, body: bytes) -> bool:
+        key, path = asked.key or "", asked.request.raw_path
+        names = vary_names(head.fields) or ()
+        if names:
+            key = await self._mark(key, path, names, asked.sent)
+        at = datetime.fromtimestamp(head.born, UTC)
+        await self.store.write(key, path, StoredAnswer(Answer(head.status, head.fields, body), at))
+        return True
+
+    async def _mark(self, key: str, path: str, names: tuple[str, ...], sent: CIMultiDict[str]) -> str:
+        """Note the variant in the record of its URI; returns its key."""
+        record, mine = await self.store.read(key), _variant_key(key, names, sent)
+        known: list[str] = []
+        if record is not None and record.answer.status == MARKER:
+            known = record.answer.body.decode().split("\n")
+            if mine in known and tuple(record.answer.headers.getall("Vary", [])) == names:
+                return mine
+        known = [*(each for each in known if each and each != mine), mine]
+        await self.store.drop(known[:-VARIANTS_MAX])
+        fields = CIMultiDict(("Vary", name) for name in names)
+        answer = Answer(MARKER, fields, "\n".join(known[-VARIANTS_MAX:]).encode())
+        await self.store.write(key, path, StoredAnswer(answer, datetime.fromtimestamp(self.now(), UTC)))
+        return mine
+
+    # --- behind a stale answer ---
+
+    def _refresh_behind(self, asked: _Asked, copy: _Copy, request_id: str) -> None:
+        if copy.key in self._refreshing or self._held.holds(copy.key, self.now()):
+            return
+        call = replace(asked.call, lane=Lane.REFRESH, patience_s=REFRESH_PATIENCE_S)
+        refresh = self._refresh(replace(asked, call=call), copy, request_id)
+        task = asyncio.create_task(refresh, name="refresh")
+        self._refreshing[copy.key] = task
+        task.add_done_callback(lambda _: self._refreshing.pop(copy.key, None))
+
+    async def _refresh(self, asked: _Asked, copy: _Copy, request_id: str) -> None:
+        path = asked.request.raw_path
+        try:
+            async with AsyncExitStack() as open_calls:
+                answer = await self._ask(asked, copy, Why.STALE, Trace(request_id), open_calls)
+                async for _ in answer.pieces:
+                    pass
+        except FAILURES as error:
+            self._held.failed(copy.key, self.now())
+            log.warning("copy not refreshed", path=path, request_id=request_id, error=str(error))
+        except Exception:
+            log.exception("copy not refreshed", path=path, request_id=request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The head of upstream's answer: what goes to the client, when it was born, how it is told."""
+
+    response: aiohttp.ClientResponse
+    passed: CIMultiDict[str]
+    born: float
+    decision: Decision
+
+
+def is_rewritten(status: int, fields: CIMultiDict[str]) -> bool:
+    """A part of JSON cannot be."""
+    content_type = fields.get("Content-Type", "")
+    return status not in (204, 206, 304) and (is_json(content_type) or is_jsonp(content_type))
+
+
+def is_short(response: aiohttp.ClientResponse) -> bool:
+    return response.content_length is not None and response.content_length <= LONGEST_STORED
+
+
+def comes_complete(response: aiohttp.ClientResponse) -> bool:
+    """The end of the connection alone does not tell a whole body from a part (RFC 9111 section 3.3)."""
+    return response.content_length is not None or "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+
+
+def _variant_key(key: str, names: list[str] | tuple[str, ...], sent: CIMultiDict[str]) -> str:
+    return f"{key} {variant(names, sent)}"
+
+
+def _without_content(fields: CIMultiDict[str]) -> CIMultiDict[str]:
+    """For 304: what describes the body that is not sent goes (RFC 9110 section 15.4.5)."""
+    return CIMultiDict(
+        (name, value)
+        for name, value in fields.items()
+        if not name.lower().startswith("content-") or name.lower() == "content-location"
+    )
+
+
+def _check(response: aiohttp.ClientResponse, body: bytes) -> None:
+    """JSON that is none is told as an error, as everywhere. Raises UpstreamBroken."""
+    if not is_json(response.headers.get("Content-Type", "")) or 300 <= response.status < 400:
+        return
+    with translated_errors():
+        unpacker = Unpacker(response.headers.get("Content-Encoding", ""), MAX_BODY_BYTES)
+        unpacker.feed(body)
+        checked_json(Answer(response.status, CIMultiDict(response.headers), unpacker.finish()))
+
+
+async def _piece(body: bytes) -> AsyncIterator[bytes]:
+    if body:
+        yield body
+
+
+async def _pieces(
+    response: aiohttp.ClientResponse, keep: Callable[[bytes], Awaitable[bool]] | None
+) -> AsyncIterator[bytes]:
+    """As they come, and kept at the end if they are not too many. The last one waits for that."""
+    held, left, last = bytearray(), LONGEST_STORED, None
+    async for piece in pieces_of(response):
+        if last is not None:
+            yield last
+        last = piece
+        left -= len(piece)
+        if left >= 0 and keep:
+            held += piece
+    if keep and left >= 0:
+        await keep(bytes(held))
+    if last is not None:
+        yield last
