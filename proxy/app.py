@@ -42,6 +42,10 @@ from proxy.settings import OFFICIAL_API_URL, Settings
 DEFAULT_BUDGET_GROUP = "default"
 """Of processes on one database that say nothing of their address."""
 
+KEEP_IDLE_S = 15.0
+KEEP_IDLE_ELSEWHERE_S = 4.0
+"""How long an idle connection is kept. Node, Apache and uvicorn close it after 5 s, and a write that meets that fails."""
+
 MIGRATION_POLL_S = 30.0
 """How often it is looked whether the last release of the old system's matches has been stored."""
 
@@ -103,7 +107,8 @@ async def upstream(app: web.Application) -> AsyncIterator[None]:
         BudgetLog(app[keys.DATABASE], settings.budget_group or DEFAULT_BUDGET_GROUP),
         on_waited=lambda lane, seconds: metrics.lane_wait_seconds.labels(lane.value).observe(seconds),
     )
-    connector = aiohttp.TCPConnector(limit=100)
+    keep_s = KEEP_IDLE_S if settings.discogs_api_url == OFFICIAL_API_URL else KEEP_IDLE_ELSEWHERE_S
+    connector = aiohttp.TCPConnector(limit=100, keepalive_timeout=keep_s)
     async with aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
     ) as session:

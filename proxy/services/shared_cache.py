@@ -232,31 +232,27 @@ class SharedCache:
     ) -> Streamed:
         call, validating = self._call(asked, copy)
         requested_at = self.now()
-        async with AsyncExitStack() as this_call:
-            response = await this_call.enter_async_context(self.upstream.open(call, trace))
-            if response.status == 429:
-                raise BudgetExhausted("You are making requests too quickly.", retry_after_s=RETRY_AFTER_429_S)
-            if self._stand_in(copy, response.status) is not None:
-                raise UpstreamBroken(f"Upstream answered {response.status}.")
-            received_at = self.now()
-            told = _Told(
-                response,
-                passed_fields(response.headers, received_at),
-                born(response.headers, requested_at, received_at),
-                Decision(
-                    Source.BYPASS if asked.key is None else Source.MISS,
-                    age_s=received_at - born(response.headers, requested_at, received_at)
-                    if "Age" in response.headers
-                    else None,
-                    upstream_status=response.status,
-                    forwarded=str(verdict),
-                ),
-            )
-            if copy is not None and validating and response.status == 304:
-                return await self._validated(asked, copy, told)
-            await self._learn(asked, copy, told)
-            return await self._passed(asked, told, this_call, open_calls)
-        raise AssertionError  # pragma: no cover
+        response = await open_calls.enter_async_context(self.upstream.open(call, trace))
+        if response.status == 429:
+            raise BudgetExhausted("You are making requests too quickly.", retry_after_s=RETRY_AFTER_429_S)
+        if self._stand_in(copy, response.status) is not None:
+            raise UpstreamBroken(f"Upstream answered {response.status}.")
+        told = self._told(asked, verdict, response, requested_at)
+        if copy is not None and validating and response.status == 304:
+            return await self._validated(asked, copy, told)
+        await self._learn(asked, copy, told)
+        return await self._passed(asked, told, open_calls)
+
+    def _told(self, asked: _Asked, verdict: Show | Why, response: aiohttp.ClientResponse, requested_at: float) -> _Told:
+        received_at = self.now()
+        born_at = born(response.headers, requested_at, received_at)
+        decision = Decision(
+            Source.BYPASS if asked.key is None else Source.MISS,
+            age_s=received_at - born_at if "Age" in response.headers else None,
+            upstream_status=response.status,
+            forwarded=str(verdict),
+        )
+        return _Told(response, passed_fields(response.headers, received_at), born_at, decision)
 
     def _call(self, asked: _Asked, copy: _Copy | None) -> tuple[Call, bool]:
         """With our own conditions where there is a copy that they can be about, else with the client's."""
@@ -301,9 +297,7 @@ class SharedCache:
         others = [url.removeprefix(origin).partition("?")[0] for url in urls if url.startswith(origin + "/")]
         return [asked.request.raw_path, *others]
 
-    async def _passed(
-        self, asked: _Asked, told: _Told, this_call: AsyncExitStack, open_calls: AsyncExitStack
-    ) -> Streamed:
+    async def _passed(self, asked: _Asked, told: _Told, open_calls: AsyncExitStack) -> Streamed:
         """Short answers that may be kept are read whole, so is JSON, whose URLs are rewritten; all else is streamed."""
         response = told.response
         raw = Stored(response.status, CIMultiDict(response.headers), told.born)
@@ -312,11 +306,11 @@ class SharedCache:
         has_body = asked.call.method != "HEAD" and response.status not in BODILESS
         if has_body and (is_rewritten(response.status, told.passed) or (keep and is_short(response))):
             body = await read_packed(response, self.upstream.deadline_s, MAX_BODY_BYTES)
+            await open_calls.aclose()
             _check(response, body)
         elif keep and not has_body:
             body = b""
         else:
-            open_calls.push_async_exit(this_call.pop_all())
             kept = (lambda body: self._keep(asked, head, body)) if keep and comes_complete(response) else None
             return self._streamed(asked, told, _pieces(response, kept))
         stored = keep and len(body) <= LONGEST_STORED and await self._keep(asked, head, body)
