@@ -44,7 +44,7 @@ DEFAULT_BUDGET_GROUP = "default"
 
 KEEP_IDLE_S = 15.0
 KEEP_IDLE_ELSEWHERE_S = 4.0
-"""How long an idle connection is kept. Node, Apache and uvicorn close it after 5 s, and a write that meets that fails."""
+"""How long an idle connection is kept. Node, Apache and uvicorn close it after 5 s; a write that meets that fails."""
 
 MIGRATION_POLL_S = 30.0
 """How often it is looked whether the last release of the old system's matches has been stored."""
