@@ -21,6 +21,7 @@ from proxy.adapters.lanes import Lanes
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.responses import ResponseStore
 from proxy.adapters.upstream import Call, Upstream
+from proxy.adapters.variants import Variants
 from proxy.background import Health, running
 from proxy.domain.budget import Budget
 from proxy.domain.lifetimes import LIFETIMES
@@ -158,7 +159,9 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     app[keys.INVENTORY] = InventoryService(database, discogs_api, copies, wake)
     # Only what Discogs itself gives falls under its terms; another upstream says by itself how long a copy is good.
     is_discogs = settings.discogs_api_url == OFFICIAL_API_URL
-    shared = SharedCache(responses, discogs_api, settings.content_max_age_ms / 1000 if is_discogs else float("inf"))
+    shared = SharedCache(
+        Variants(responses), discogs_api, settings.content_max_age_ms / 1000 if is_discogs else float("inf")
+    )
     app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, shared)
     app[keys.STORES] = StoreService(
         database,

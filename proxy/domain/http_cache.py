@@ -67,11 +67,11 @@ class Stored:
 
 
 def born(fields: Fields, requested_at: float, received_at: float) -> float:
-    """The corrected initial age, as the time of birth."""
+    """The corrected initial age, as the time of birth; 1970 at the earliest."""
     date = http_date(fields.get("Date"))
     apparent_age = max(0.0, received_at - date) if date is not None else 0.0
     corrected_age = age_value_s(fields) + (received_at - requested_at)
-    return received_at - max(apparent_age, corrected_age)
+    return max(0.0, received_at - max(apparent_age, corrected_age))
 
 
 def lifetime_s(stored: Stored, most_s: float) -> float:
@@ -99,7 +99,9 @@ def _until_expires(fields: Fields, date: float) -> float:
 
 # --- what may be stored (section 3) -------------------------------------------------------------------------------
 
-CREDENTIAL_FIELD: Final = re.compile(r"auth|token|secret|api-?key|password|session|jwt", re.IGNORECASE)
+CREDENTIAL_FIELD: Final = re.compile(
+    r"auth|token|secret|api-?key|password|session|jwt|signature|cert|user|account|email", re.IGNORECASE
+)
 """Request fields by whose names a server may know its caller."""
 
 STEERING_FIELD: Final = re.compile(r"x-(?:original|rewrite|http-method|method-override|host)", re.IGNORECASE)
@@ -198,6 +200,9 @@ class Why(StrEnum):
     BYPASS = "bypass"
 
 
+WHILE_REVALIDATED: Final = "stale-while-revalidate"
+
+
 @dataclass(frozen=True, slots=True)
 class Show:
     """The stored answer will do. `detail` says by which leave where it is stale."""
@@ -221,8 +226,8 @@ def reuse(stored: Stored, wanted: Directives, now: float, most_s: float) -> Show
         return Why.STALE
     if "max-stale" in wanted and (wanted.bare("max-stale") or -ttl_s <= _or(wanted.seconds("max-stale"), 0.0)):
         return Show(age_s, ttl_s, "max-stale")
-    if -ttl_s < _or(said.seconds("stale-while-revalidate"), 0.0) and "min-fresh" not in wanted:
-        return Show(age_s, ttl_s, "stale-while-revalidate")
+    if -ttl_s < _or(said.seconds(WHILE_REVALIDATED), 0.0) and "min-fresh" not in wanted:
+        return Show(age_s, ttl_s, WHILE_REVALIDATED)
     return Why.STALE
 
 

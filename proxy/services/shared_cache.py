@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Final
 from urllib.parse import unquote, urljoin
@@ -21,7 +20,6 @@ import aiohttp
 import structlog
 from multidict import CIMultiDict
 
-from proxy.adapters.responses import ResponseStore, StoredAnswer
 from proxy.adapters.upstream import (
     MAX_BODY_BYTES,
     Answer,
@@ -33,9 +31,11 @@ from proxy.adapters.upstream import (
     read_packed,
     translated_errors,
 )
+from proxy.adapters.variants import Copy, Other, Variants
 from proxy.domain.budget import Lane
 from proxy.domain.hold_down import HoldDown
 from proxy.domain.http_cache import (
+    WHILE_REVALIDATED,
     Show,
     Stored,
     Why,
@@ -53,7 +53,7 @@ from proxy.domain.http_cache import (
     reuse,
     stands_in,
 )
-from proxy.domain.http_fields import Directives, variant, vary_names, wanted_of
+from proxy.domain.http_fields import Directives, wanted_of
 from proxy.domain.policy import Decision, Source
 from proxy.domain.ranges import part_of
 from proxy.domain.request import ShopRequest, Streamed
@@ -67,14 +67,8 @@ from proxy.settings import OFFICIAL_API_URL
 LONGEST_STORED: Final = 4 * 1024 * 1024
 """Bytes. A longer answer is passed on as it comes."""
 
-VARIANTS_MAX: Final = 16
-"""Of one URI; the first ones go first."""
-
 REFRESH_PATIENCE_S: Final = 600.0
 HOLD_DOWN_S: Final = 20.0
-
-MARKER: Final = 0
-"""Status of a record that is no answer: it says by which request fields the answers of its URI differ."""
 
 OWN_CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
 ORIGINS_CONDITIONS: Final = ("If-Match", "If-Unmodified-Since")
@@ -87,9 +81,7 @@ log = structlog.get_logger()
 class Led(Enum):
     """How the one call ended that equal requests wait for."""
 
-    STORED = auto()
-    ALONE = auto()
-    """Its answer is its client's alone."""
+    ANSWERED = auto()
     GONE = auto()
     """Its client went away."""
 
@@ -112,19 +104,29 @@ class _Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Copy:
-    """What is stored for a request."""
+class _Found:
+    """What is stored for a request, and whether it will do: `show`, or `why` upstream is asked."""
 
-    key: str
-    head: Stored
-    body: bytes
+    copy: Copy | None
+    why: Why
+    show: Show | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The head of upstream's answer: what goes to the client, when it was born, how it is told."""
+
+    response: aiohttp.ClientResponse
+    passed: CIMultiDict[str]
+    born: float
+    decision: Decision
 
 
 @dataclass(slots=True)
 class SharedCache:
     """`most_s` bounds the age of what is shown, whatever upstream says."""
 
-    store: ResponseStore
+    variants: Variants
     upstream: Upstream
     most_s: float
     now: Callable[[], float] = time.time
@@ -166,57 +168,63 @@ class SharedCache:
     # --- the answer ---
 
     async def _answer(self, asked: _Asked, trace: Trace, open_calls: AsyncExitStack) -> Streamed:
-        copy, why = await self._find(asked)
-        verdict = self._verdict(asked, copy, why)
-        if copy is not None and isinstance(verdict, Show):
-            if verdict.detail == "stale-while-revalidate":
-                self._refresh_behind(asked, copy, trace.request_id)
-            return self._shown(asked, copy, verdict)
+        found = await self._find(asked)
+        if found.copy and found.show:
+            if found.show.detail == WHILE_REVALIDATED:
+                self._refresh_behind(asked, found.copy, trace.request_id)
+            return self._shown(asked, found.copy, found.show)
         if "only-if-cached" in asked.wanted:
             raise NotCached("This is not stored, and the request wants nothing else.")
-        if copy is not None and self._held.holds(copy.key, self.now()) and (held := self._stand_in(copy)):
-            return self._shown(asked, copy, held)
+        held = self._stand_in(found.copy)
+        if found.copy and held and self._held.holds(found.copy.key, self.now()):
+            return self._shown(asked, found.copy, held)
         try:
-            return await self._collapsed(asked, copy, verdict, trace, open_calls)
+            return await self._collapsed(asked, found, trace, open_calls)
         except FAILURES:
-            shown = self._stand_in(copy)
-            if copy is None or shown is None:
+            show = self._stand_in(found.copy)
+            if found.copy is None or show is None:
                 raise
-            self._held.failed(copy.key, self.now())
-            return self._shown(asked, copy, shown)
+            self._held.failed(found.copy.key, self.now())
+            return self._shown(asked, found.copy, show)
 
-    def _verdict(self, asked: _Asked, copy: _Copy | None, why: Why) -> Show | Why:
-        return why if copy is None else reuse(copy.head, asked.wanted, self.now(), self.most_s)
+    async def _find(self, asked: _Asked) -> _Found:
+        if asked.key is None:
+            unsafe = asked.call.method not in SAFE_METHODS
+            return _Found(None, Why.METHOD if unsafe else Why.REQUEST if "no-store" in asked.wanted else Why.BYPASS)
+        match await self.variants.find(asked.key, asked.sent):
+            case Copy() as copy if asked.credentials and not is_shareable(copy.head.fields):
+                return _Found(None, Why.BYPASS)
+            case Copy() as copy:
+                verdict = reuse(copy.head, asked.wanted, self.now(), self.most_s)
+                return _Found(copy, Why.STALE, verdict) if isinstance(verdict, Show) else _Found(copy, verdict)
+            case Other():
+                return _Found(None, Why.VARY)
+            case None:
+                return _Found(None, Why.MISS)
 
-    def _stand_in(self, copy: _Copy | None, status: int | None = None) -> Show | None:
+    def _stand_in(self, copy: Copy | None, status: int | None = None) -> Show | None:
         return stands_in(copy.head, self.now(), self.most_s, status) if copy else None
 
-    async def _collapsed(
-        self, asked: _Asked, copy: _Copy | None, verdict: Show | Why, trace: Trace, open_calls: AsyncExitStack
-    ) -> Streamed:
+    async def _collapsed(self, asked: _Asked, found: _Found, trace: Trace, open_calls: AsyncExitStack) -> Streamed:
         """Of equal requests one asks; the others look again once its answer is stored, else ask for themselves."""
-        if asked.key is None or asked.flight is None:
-            return await self._ask(asked, copy, verdict, trace, open_calls)
+        if asked.flight is None:
+            return await self._ask(asked, found, trace, open_calls)
         while (leader := self._leaders.get(asked.flight)) is not None:
-            led = await asyncio.shield(leader)
-            if led is Led.GONE:
+            if await asyncio.shield(leader) is Led.GONE:
                 continue
-            copy, why = await self._find(asked)
-            verdict = self._verdict(asked, copy, why)
-            if copy is not None and isinstance(verdict, Show):
-                return self._shown(asked, copy, verdict)
-            return await self._ask(asked, copy, verdict, trace, open_calls)
-        return await self._lead(asked, copy, verdict, trace, open_calls)
+            found = await self._find(asked)
+            if found.copy and found.show:
+                return self._shown(asked, found.copy, found.show)
+            return await self._ask(asked, found, trace, open_calls)
+        return await self._lead(asked, found, trace, open_calls)
 
-    async def _lead(
-        self, asked: _Asked, copy: _Copy | None, verdict: Show | Why, trace: Trace, open_calls: AsyncExitStack
-    ) -> Streamed:
-        leader = asyncio.get_running_loop().create_future()
+    async def _lead(self, asked: _Asked, found: _Found, trace: Trace, open_calls: AsyncExitStack) -> Streamed:
+        leader: asyncio.Future[Led] = asyncio.get_running_loop().create_future()
         self._leaders[asked.flight] = leader
-        led: Led = Led.GONE
+        led = Led.GONE
         try:
-            answer = await self._ask(asked, copy, verdict, trace, open_calls)
-            led = Led.STORED if answer.decision.stored else Led.ALONE
+            answer = await self._ask(asked, found, trace, open_calls)
+            led = Led.ANSWERED
         except FAILURES as error:
             leader.set_exception(error)
             leader.exception()  # there may be nobody who waits for it
@@ -227,67 +235,60 @@ class SharedCache:
                 leader.set_result(led)
         return answer
 
-    async def _ask(
-        self, asked: _Asked, copy: _Copy | None, verdict: Show | Why, trace: Trace, open_calls: AsyncExitStack
-    ) -> Streamed:
-        call, validating = self._call(asked, copy)
+    async def _ask(self, asked: _Asked, found: _Found, trace: Trace, open_calls: AsyncExitStack) -> Streamed:
+        call, validating = self._call(asked, found.copy)
         requested_at = self.now()
         response = await open_calls.enter_async_context(self.upstream.open(call, trace))
         if response.status == 429:
             raise BudgetExhausted("You are making requests too quickly.", retry_after_s=RETRY_AFTER_429_S)
-        if self._stand_in(copy, response.status) is not None:
+        if self._stand_in(found.copy, response.status) is not None:
             raise UpstreamBroken(f"Upstream answered {response.status}.")
-        told = self._told(asked, verdict, response, requested_at)
-        if copy is not None and validating and response.status == 304:
-            return await self._validated(asked, copy, told)
-        await self._learn(asked, copy, told)
+        told = self._told(asked, found.why, response, requested_at)
+        if found.copy is not None and validating and response.status == 304:
+            return await self._validated(asked, found.copy, told)
+        await self._learn(asked, found.copy, told)
         return await self._passed(asked, told, open_calls)
 
-    def _told(self, asked: _Asked, verdict: Show | Why, response: aiohttp.ClientResponse, requested_at: float) -> _Told:
+    def _told(self, asked: _Asked, why: Why, response: aiohttp.ClientResponse, requested_at: float) -> _Told:
         received_at = self.now()
         born_at = born(response.headers, requested_at, received_at)
         decision = Decision(
             Source.BYPASS if asked.key is None else Source.MISS,
             age_s=received_at - born_at if "Age" in response.headers else None,
             upstream_status=response.status,
-            forwarded=str(verdict),
+            forwarded=why,
         )
         return _Told(response, passed_fields(response.headers, received_at), born_at, decision)
 
-    def _call(self, asked: _Asked, copy: _Copy | None) -> tuple[Call, bool]:
+    def _call(self, asked: _Asked, copy: Copy | None) -> tuple[Call, bool]:
         """With our own conditions where there is a copy that they can be about, else with the client's."""
         if copy is None or asked.call.method != "GET" or not has_validator(copy.head):
             return asked.call, False
-        others = tuple(pair for pair in asked.call.headers if pair[0].lower() not in OWN_CONDITIONS)
+        others = _without(asked.call.headers, OWN_CONDITIONS)
         return replace(asked.call, headers=(*others, *conditions(copy.head))), True
 
-    async def _validated(self, asked: _Asked, copy: _Copy, told: _Told) -> Streamed:
+    async def _validated(self, asked: _Asked, copy: Copy, told: _Told) -> Streamed:
         head = freshened(copy.head, told.passed, told.born)
-        stored = await self._keep(asked, head, copy.body) if self._may_keep(asked, head) else False
+        stored = await self._keep(asked, head, copy.body)
         if not stored:
-            await self.store.drop([copy.key])
+            await self.variants.drop(copy)
         decision = replace(told.decision, source=Source.REVALIDATED, age_s=head.age_s(self.now()), stored=stored)
         return self._present(asked, head.status, head.fields, copy.body, decision)
 
-    async def _learn(self, asked: _Asked, copy: _Copy | None, told: _Told) -> None:
+    async def _learn(self, asked: _Asked, copy: Copy | None, told: _Told) -> None:
         """What the answer says of what is stored: a write, a newer answer, or a HEAD that no longer fits."""
         response = told.response
         if asked.call.method not in SAFE_METHODS:
             if response.status < 400:
-                await self.store.drop_paths(self._written(asked, response))
+                await self.variants.store.drop_paths(self._written(asked, response))
             return
-        if copy is None or asked.credentials or response.status >= 500 or response.status in (206, 304):
+        if copy is None or asked.credentials or not is_newer(response.status):
             return
-        if (
-            asked.call.method == "HEAD"
-            and response.status == 200
-            and agrees(copy.head, response.headers, len(copy.body))
-        ):
-            head = freshened(copy.head, told.passed, told.born)
-            if self._may_keep(asked, head):
-                await self._keep(asked, head, copy.body)
-                return
-        await self.store.drop([copy.key])
+        fits = response.status == 200 and agrees(copy.head, response.headers, len(copy.body))
+        if asked.call.method == "HEAD" and fits:
+            await self._keep(asked, freshened(copy.head, told.passed, told.born), copy.body)
+        else:
+            await self.variants.drop(copy)
 
     def _written(self, asked: _Asked, response: aiohttp.ClientResponse) -> list[str]:
         """The paths that a successful write may have changed (RFC 9111 section 4.4), of the same origin only."""
@@ -301,9 +302,10 @@ class SharedCache:
         """Short answers that may be kept are read whole, so is JSON, whose URLs are rewritten; all else is streamed."""
         response = told.response
         raw = Stored(response.status, CIMultiDict(response.headers), told.born)
-        keep = asked.key is not None and asked.call.method == "GET" and self._may_keep(asked, raw)
         head = Stored(response.status, kept_fields(told.passed), told.born)
         has_body = asked.call.method != "HEAD" and response.status not in BODILESS
+        keep = asked.key is not None and asked.call.method == "GET" and self._may_keep(asked, raw)
+        keep = keep and (comes_complete(response) or not has_body)
         if has_body and (is_rewritten(response.status, told.passed) or (keep and is_short(response))):
             body = await read_packed(response, self.upstream.deadline_s, MAX_BODY_BYTES)
             await open_calls.aclose()
@@ -311,14 +313,14 @@ class SharedCache:
         elif keep and not has_body:
             body = b""
         else:
-            kept = (lambda body: self._keep(asked, head, body)) if keep and comes_complete(response) else None
+            kept = (lambda body: self._keep(asked, head, body)) if keep else None
             return self._streamed(asked, told, _pieces(response, kept))
         stored = keep and len(body) <= LONGEST_STORED and await self._keep(asked, head, body)
         return self._present(asked, response.status, told.passed, body, replace(told.decision, stored=stored))
 
     # --- to the client ---
 
-    def _shown(self, asked: _Asked, copy: _Copy, show: Show) -> Streamed:
+    def _shown(self, asked: _Asked, copy: Copy, show: Show) -> Streamed:
         source = Source.HIT if show.detail is None else Source.STALE
         decision = Decision(source, age_s=show.age_s, ttl_s=show.ttl_s, detail=show.detail)
         return self._present(asked, copy.head.status, copy.head.fields, copy.body, decision)
@@ -348,8 +350,9 @@ class SharedCache:
         )
 
     def _streamed(self, asked: _Asked, told: _Told, pieces: AsyncIterator[bytes]) -> Streamed:
-        length = [("Content-Length", value) for value in told.response.headers.getall("Content-Length", ())[:1]]
-        headers = (*self._headers(asked, told.passed), *length)
+        headers = self._headers(asked, told.passed)
+        if told.response.content_length is not None and not is_rewritten(told.response.status, told.passed):
+            headers = (*headers, ("Content-Length", str(told.response.content_length)))
         return Streamed(told.response.status, headers, pieces, told.decision)
 
     def _headers(self, asked: _Asked, fields: CIMultiDict[str]) -> tuple[tuple[str, str], ...]:
@@ -374,67 +377,33 @@ class SharedCache:
 
     # --- the store ---
 
-    async def _find(self, asked: _Asked) -> tuple[_Copy | None, Why]:
-        """What is stored for this request, or why nothing is."""
-        if asked.key is None:
-            unsafe = asked.call.method not in SAFE_METHODS
-            return None, Why.METHOD if unsafe else Why.REQUEST if "no-store" in asked.wanted else Why.BYPASS
-        key, why = asked.key, Why.MISS
-        stored = await self.store.read(key)
-        if stored is not None and stored.answer.status == MARKER:
-            key, why = _variant_key(key, stored.answer.headers.getall("Vary", []), asked.sent), Why.VARY
-            stored = await self.store.read(key)
-        if stored is None or stored.answer.status == MARKER:
-            return None, why
-        answer = stored.answer
-        head = Stored(answer.status, answer.headers, stored.fetched_at.timestamp(), stored.purged)
-        if asked.credentials and not is_shareable(head.fields):
-            return None, Why.BYPASS
-        return _Copy(key, head, answer.body), why
-
-    def _may_keep(self, asked: _Asked, head: Stored) -> bool:
-        return asked.key is not None and is_storable(head, credentials=asked.credentials, most_s=self.most_s)
-
     async def _keep(self, asked: _Asked, head: Stored, body: bytes) -> bool:
-        key, path = asked.key or "", asked.request.raw_path
-        names = vary_names(head.fields) or ()
-        if names:
-            key = await self._mark(key, path, names, asked.sent)
-        at = datetime.fromtimestamp(head.born, UTC)
-        await self.store.write(key, path, StoredAnswer(Answer(head.status, head.fields, body), at))
+        """False where that may not be."""
+        if asked.key is None or not self._may_keep(asked, head):
+            return False
+        await self.variants.keep(asked.key, asked.request.raw_path, asked.sent, head, body)
         return True
 
-    async def _mark(self, key: str, path: str, names: tuple[str, ...], sent: CIMultiDict[str]) -> str:
-        """Note the variant in the record of its URI; returns its key."""
-        record, mine = await self.store.read(key), _variant_key(key, names, sent)
-        known: list[str] = []
-        if record is not None and record.answer.status == MARKER:
-            known = record.answer.body.decode().split("\n")
-            if mine in known and tuple(record.answer.headers.getall("Vary", [])) == names:
-                return mine
-        known = [*(each for each in known if each and each != mine), mine]
-        await self.store.drop(known[:-VARIANTS_MAX])
-        fields = CIMultiDict(("Vary", name) for name in names)
-        answer = Answer(MARKER, fields, "\n".join(known[-VARIANTS_MAX:]).encode())
-        await self.store.write(key, path, StoredAnswer(answer, datetime.fromtimestamp(self.now(), UTC)))
-        return mine
+    def _may_keep(self, asked: _Asked, head: Stored) -> bool:
+        return is_storable(head, credentials=asked.credentials, most_s=self.most_s)
 
     # --- behind a stale answer ---
 
-    def _refresh_behind(self, asked: _Asked, copy: _Copy, request_id: str) -> None:
+    def _refresh_behind(self, asked: _Asked, copy: Copy, request_id: str) -> None:
         if copy.key in self._refreshing or self._held.holds(copy.key, self.now()):
             return
-        call = replace(asked.call, lane=Lane.REFRESH, patience_s=REFRESH_PATIENCE_S)
+        headers = _without(asked.call.headers, OWN_CONDITIONS | {"range", "if-range"})
+        call = replace(asked.call, headers=headers, lane=Lane.REFRESH, patience_s=REFRESH_PATIENCE_S)
         refresh = self._refresh(replace(asked, call=call), copy, request_id)
         task = asyncio.create_task(refresh, name="refresh")
         self._refreshing[copy.key] = task
         task.add_done_callback(lambda _: self._refreshing.pop(copy.key, None))
 
-    async def _refresh(self, asked: _Asked, copy: _Copy, request_id: str) -> None:
+    async def _refresh(self, asked: _Asked, copy: Copy, request_id: str) -> None:
         path = asked.request.raw_path
         try:
             async with AsyncExitStack() as open_calls:
-                answer = await self._ask(asked, copy, Why.STALE, Trace(request_id), open_calls)
+                answer = await self._ask(asked, _Found(copy, Why.STALE), Trace(request_id), open_calls)
                 async for _ in answer.pieces:
                     pass
         except FAILURES as error:
@@ -444,14 +413,13 @@ class SharedCache:
             log.exception("copy not refreshed", path=path, request_id=request_id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """The head of upstream's answer: what goes to the client, when it was born, how it is told."""
+def _without(headers: tuple[tuple[str, str], ...], names: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    return tuple(pair for pair in headers if pair[0].lower() not in names)
 
-    response: aiohttp.ClientResponse
-    passed: CIMultiDict[str]
-    born: float
-    decision: Decision
+
+def is_newer(status: int) -> bool:
+    """Tells that what is stored is out of date, and not of a failure or of what this one client asked for."""
+    return (200 <= status < 400 and status not in (206, 304)) or status in (404, 410)
 
 
 def is_rewritten(status: int, fields: CIMultiDict[str]) -> bool:
@@ -467,10 +435,6 @@ def is_short(response: aiohttp.ClientResponse) -> bool:
 def comes_complete(response: aiohttp.ClientResponse) -> bool:
     """The end of the connection alone does not tell a whole body from a part (RFC 9111 section 3.3)."""
     return response.content_length is not None or "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-
-
-def _variant_key(key: str, names: list[str] | tuple[str, ...], sent: CIMultiDict[str]) -> str:
-    return f"{key} {variant(names, sent)}"
 
 
 def _without_content(fields: CIMultiDict[str]) -> CIMultiDict[str]:
