@@ -7,7 +7,6 @@ that what one client calls us never reaches another.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,14 +21,11 @@ from multidict import CIMultiDict
 
 from proxy.adapters.upstream import (
     MAX_BODY_BYTES,
-    Answer,
     Call,
     Trace,
     Upstream,
-    checked_json,
     pieces_of,
     read_packed,
-    translated_errors,
 )
 from proxy.adapters.variants import Copy, Other, Variants
 from proxy.domain.budget import Lane
@@ -55,13 +51,11 @@ from proxy.domain.http_cache import (
 )
 from proxy.domain.http_fields import Directives, wanted_of
 from proxy.domain.policy import Decision, Source
-from proxy.domain.ranges import part_of
 from proxy.domain.request import ShopRequest, Streamed
-from proxy.domain.validators import is_not_modified
 from proxy.domain.visibility import SAFE_METHODS, Using
-from proxy.domain.wire import Unpacker, is_json, is_jsonp, rewrite_origins
 from proxy.errors import BudgetExhausted, NotCached, UpstreamBroken, UpstreamTimeout
-from proxy.services.answers import RETRY_AFTER_429_S, client_headers
+from proxy.services.answers import RETRY_AFTER_429_S
+from proxy.services.presented import BODILESS, Client, check, is_rewritten, streamed, whole
 from proxy.settings import OFFICIAL_API_URL
 
 LONGEST_STORED: Final = 4 * 1024 * 1024
@@ -72,7 +66,6 @@ HOLD_DOWN_S: Final = 20.0
 
 OWN_CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
 ORIGINS_CONDITIONS: Final = ("If-Match", "If-Unmodified-Since")
-BODILESS: Final = frozenset({204, 304})
 FAILURES = (UpstreamBroken, UpstreamTimeout, BudgetExhausted)
 
 log = structlog.get_logger()
@@ -92,10 +85,14 @@ class _Asked:
 
     request: ShopRequest
     call: Call
-    sent: CIMultiDict[str]
+    client: Client
     wanted: Directives
     credentials: bool
     key: str | None
+
+    @property
+    def sent(self) -> CIMultiDict[str]:
+        return self.client.sent
 
     @property
     def flight(self) -> Hashable:
@@ -163,7 +160,9 @@ class SharedCache:
             or any(name in sent for name in ORIGINS_CONDITIONS)
         )
         key = None if own else f"http{'+gzip' if call.accept_gzip else ''} {call.target}"
-        return _Asked(request, call, sent, wanted, credentials, key)
+        origins = (self.upstream.origin, OFFICIAL_API_URL)
+        client = Client(call.method, sent, request.public_origin, origins)
+        return _Asked(request, call, client, wanted, credentials, key)
 
     # --- the answer ---
 
@@ -273,7 +272,7 @@ class SharedCache:
         if not stored:
             await self.variants.drop(copy)
         decision = replace(told.decision, source=Source.REVALIDATED, age_s=head.age_s(self.now()), stored=stored)
-        return self._present(asked, head.status, head.fields, copy.body, decision)
+        return whole(asked.client, head.status, head.fields, copy.body, decision)
 
     async def _learn(self, asked: _Asked, copy: Copy | None, told: _Told) -> None:
         """What the answer says of what is stored: a write, a newer answer, or a HEAD that no longer fits."""
@@ -309,71 +308,19 @@ class SharedCache:
         if has_body and (is_rewritten(response.status, told.passed) or (keep and is_short(response))):
             body = await read_packed(response, self.upstream.deadline_s, MAX_BODY_BYTES)
             await open_calls.aclose()
-            _check(response, body)
+            check(response.status, told.passed, body)
         elif keep and not has_body:
             body = b""
         else:
             kept = (lambda body: self._keep(asked, head, body)) if keep else None
-            return self._streamed(asked, told, _pieces(response, kept))
+            return streamed(asked.client, response, told.passed, _pieces(response, kept), told.decision)
         stored = keep and len(body) <= LONGEST_STORED and await self._keep(asked, head, body)
-        return self._present(asked, response.status, told.passed, body, replace(told.decision, stored=stored))
-
-    # --- to the client ---
+        return whole(asked.client, response.status, told.passed, body, replace(told.decision, stored=stored))
 
     def _shown(self, asked: _Asked, copy: Copy, show: Show) -> Streamed:
         source = Source.HIT if show.detail is None else Source.STALE
         decision = Decision(source, age_s=show.age_s, ttl_s=show.ttl_s, detail=show.detail)
-        return self._present(asked, copy.head.status, copy.head.fields, copy.body, decision)
-
-    def _present(
-        self, asked: _Asked, status: int, fields: CIMultiDict[str], body: bytes, decision: Decision
-    ) -> Streamed:
-        """A whole answer, as this client's conditions and range want it."""
-        if status == 200 and asked.call.method in SAFE_METHODS and is_not_modified(asked.sent, fields):
-            return Streamed(304, self._headers(asked, _without_content(fields)), _piece(b""), decision)
-        if is_rewritten(status, fields):
-            body = self._rewritten(asked, fields, body)
-        more: list[tuple[str, str]] = []
-        part = part_of(asked.sent, fields, len(body)) if status == 200 and asked.call.method == "GET" else None
-        if part is not None:
-            status = 206 if part else 416
-            span = f"{part.start}-{part.stop - 1}" if part else "*"
-            more.append(("Content-Range", f"bytes {span}/{len(body)}"))
-            body = body[part.start : part.stop]
-        if status not in BODILESS:
-            more.append(("Content-Length", str(len(body))))
-        return Streamed(
-            status,
-            (*self._headers(asked, fields), *more),
-            _piece(b"" if asked.call.method == "HEAD" else body),
-            decision,
-        )
-
-    def _streamed(self, asked: _Asked, told: _Told, pieces: AsyncIterator[bytes]) -> Streamed:
-        headers = self._headers(asked, told.passed)
-        if told.response.content_length is not None and not is_rewritten(told.response.status, told.passed):
-            headers = (*headers, ("Content-Length", str(told.response.content_length)))
-        return Streamed(told.response.status, headers, pieces, told.decision)
-
-    def _headers(self, asked: _Asked, fields: CIMultiDict[str]) -> tuple[tuple[str, str], ...]:
-        answer = Answer(0, fields, b"")
-        kept = [(name, fields[name]) for name in ("Date", "Content-Encoding") if name in fields]
-        return (*client_headers(answer, self._origins, asked.request.public_origin), *kept)
-
-    @property
-    def _origins(self) -> tuple[str, str]:
-        return self.upstream.origin, OFFICIAL_API_URL
-
-    def _rewritten(self, asked: _Asked, fields: CIMultiDict[str], body: bytes) -> bytes:
-        coding = fields.get("Content-Encoding", "")
-        with translated_errors():
-            unpacker = Unpacker(coding, MAX_BODY_BYTES)
-            unpacker.feed(body)
-            plain = unpacker.finish()
-        ours = rewrite_origins(plain, self._origins, asked.request.public_origin)
-        if ours == plain:
-            return body
-        return gzip.compress(ours, compresslevel=1) if coding.lower() in ("gzip", "x-gzip") else ours
+        return whole(asked.client, copy.head.status, copy.head.fields, copy.body, decision)
 
     # --- the store ---
 
@@ -422,12 +369,6 @@ def is_newer(status: int) -> bool:
     return (200 <= status < 400 and status not in (206, 304)) or status in (404, 410)
 
 
-def is_rewritten(status: int, fields: CIMultiDict[str]) -> bool:
-    """A part of JSON cannot be."""
-    content_type = fields.get("Content-Type", "")
-    return status not in (204, 206, 304) and (is_json(content_type) or is_jsonp(content_type))
-
-
 def is_short(response: aiohttp.ClientResponse) -> bool:
     return response.content_length is not None and response.content_length <= LONGEST_STORED
 
@@ -437,43 +378,17 @@ def comes_complete(response: aiohttp.ClientResponse) -> bool:
     return response.content_length is not None or "chunked" in response.headers.get("Transfer-Encoding", "").lower()
 
 
-def _without_content(fields: CIMultiDict[str]) -> CIMultiDict[str]:
-    """For 304: what describes the body that is not sent goes (RFC 9110 section 15.4.5)."""
-    return CIMultiDict(
-        (name, value)
-        for name, value in fields.items()
-        if not name.lower().startswith("content-") or name.lower() == "content-location"
-    )
-
-
-def _check(response: aiohttp.ClientResponse, body: bytes) -> None:
-    """JSON that is none is told as an error, as everywhere. Raises UpstreamBroken."""
-    if not is_json(response.headers.get("Content-Type", "")) or 300 <= response.status < 400:
-        return
-    with translated_errors():
-        unpacker = Unpacker(response.headers.get("Content-Encoding", ""), MAX_BODY_BYTES)
-        unpacker.feed(body)
-        checked_json(Answer(response.status, CIMultiDict(response.headers), unpacker.finish()))
-
-
-async def _piece(body: bytes) -> AsyncIterator[bytes]:
-    if body:
-        yield body
-
-
 async def _pieces(
     response: aiohttp.ClientResponse, keep: Callable[[bytes], Awaitable[bool]] | None
 ) -> AsyncIterator[bytes]:
-    """As they come, and kept at the end if they are not too many. The last one waits for that."""
-    held, left, last = bytearray(), LONGEST_STORED, None
+    """As they come, and kept at the end if they are not too many."""
+    held, left = bytearray(), LONGEST_STORED if keep else 0
     async for piece in pieces_of(response):
-        if last is not None:
-            yield last
-        last = piece
         left -= len(piece)
-        if left >= 0 and keep:
+        if left >= 0:
             held += piece
+        else:
+            held.clear()
+        yield piece
     if keep and left >= 0:
         await keep(bytes(held))
-    if last is not None:
-        yield last
