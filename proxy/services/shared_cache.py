@@ -278,7 +278,7 @@ class SharedCache:
         """What the answer says of what is stored: a write, a newer answer, or a HEAD that no longer fits."""
         response = told.response
         if asked.call.method not in SAFE_METHODS:
-            if response.status < 400:
+            if response.status < 400 and asked.call.method != "OPTIONS":
                 await self.variants.store.drop_paths(self._written(asked, response))
             return
         if copy is None or asked.credentials or not is_newer(response.status):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import random
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -251,6 +252,50 @@ async def test_cookies_pass_in_neither_direction(proxy: Proxy, origin: Origin) -
     assert origin.calls == 2
 
 
+LEAVES = ["max-age=60", "max-age=60, public", "s-maxage=60", "private, max-age=60", "no-store", "no-cache", ""]
+CALLERS: list[dict[str, str]] = [
+    {},
+    {"Authorization": "Discogs token=anna"},
+    {"Authorization": "Discogs token=bert"},
+    {"Authorization": "Discogs key=carl, secret=x"},
+    {"X_Api_Key": "dora"},
+]
+WISHES: list[dict[str, str]] = [
+    {},
+    {"Cache_Control": "no-cache"},
+    {"Cache_Control": "max-stale"},
+    {"If_None_Match": "*"},
+]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whoever_asks_in_whatever_order_nobody_sees_what_is_not_his(
+    proxy: Proxy, origin: Origin, seed: int, tmp_path: Path
+) -> None:
+    """The origin tells each caller who he is; the path says what it lets caches do."""
+
+    async def you_are(request: web.Request) -> web.Response:
+        who = request.headers.get("Authorization", request.headers.get("X-Api-Key", ""))
+        leave = LEAVES[int(request.path.rpartition("/")[2])]
+        return web.Response(text=who, headers={"Cache-Control": leave, "ETag": f'"{who}"', "You": who or "nobody"})
+
+    async def probe() -> None:
+        number, caller = draw.randrange(len(LEAVES)), draw.choice(CALLERS)
+        who = next(iter(caller.values()), "")
+        query = "?token=emil" if draw.random() < 0.2 else ""
+        response, body = await proxy.get(f"{PATH}/{number}{query}", **caller, **draw.choice(WISHES))
+        given_to_all = "public" in LEAVES[number] or "s-maxage" in LEAVES[number]
+        if not given_to_all or query:
+            assert response.headers["You"] == (who or "nobody")
+            assert body.decode() in ("", who)
+
+    origin.answer, draw = you_are, random.Random(seed)
+    for _ in range(10):
+        await asyncio.gather(*(probe() for _ in range(30)))
+    told = "".join(key for key, _ in rows(tmp_path))
+    assert not any(name in told for name in ("anna", "bert", "carl", "dora", "emil"))
+
+
 # --- variants -----------------------------------------------------------------------------------------------------
 
 
@@ -317,10 +362,11 @@ async def test_a_hostile_location_drops_nothing(proxy: Proxy, origin: Origin, lo
     assert "hit" in (await proxy.get(PATH))[0].headers["Cache-Status"]
 
 
-async def test_a_write_that_fails_drops_nothing(proxy: Proxy, origin: Origin) -> None:
+@pytest.mark.parametrize(("method", "status"), [("DELETE", 500), ("PUT", 404), ("OPTIONS", 200)])
+async def test_what_changes_nothing_drops_nothing(proxy: Proxy, origin: Origin, method: str, status: int) -> None:
     await proxy.get(PATH)
-    origin.status = 500
-    await proxy.request("DELETE", PATH)
+    origin.status = status
+    await proxy.request(method, PATH)
     assert "hit" in (await proxy.get(PATH))[0].headers["Cache-Status"]
 
 
