@@ -16,8 +16,13 @@ from aiohttp import web
 
 from proxy import keys
 from proxy.adapters.responses import FILE_NAME
+from proxy.adapters.upstream import Call, Trace
 from proxy.adapters.variants import VARIANTS_MAX
+from proxy.domain.budget import Lane
 from proxy.domain.http_fields import as_http_date
+from proxy.domain.request import ShopRequest
+from proxy.domain.resources import UNKNOWN
+from proxy.domain.visibility import Ask, Using, caller_of
 from proxy.services.shared_cache import LONGEST_STORED, SharedCache
 from tests.conftest import ADMIN_TOKEN, Proxy, StartProxy
 from tests.origin import Origin, running_origin
@@ -405,15 +410,22 @@ async def test_but_what_is_one_clients_alone_is_never_shared(
 
 
 async def test_the_others_outlive_the_client_whose_request_is_under_way(proxy: Proxy, origin: Origin) -> None:
-    origin.latency_s = 0.2
-    first = asyncio.create_task(proxy.get(PATH))
+    """One of them asks in its place."""
+    cache = shared(proxy)
+    request = ShopRequest("GET", PATH, "", UNKNOWN, caller_of([], ""), Ask(Using.NOBODY), (), proxy.url)
+
+    async def served() -> bytes:
+        async with cache.serve(request, Call("GET", PATH, Lane.SHOPPER), Trace("test")) as answer:
+            return b"".join([piece async for piece in answer.pieces])
+
+    origin.latency_s = 0.1
+    first = asyncio.create_task(served())
     await until(lambda: origin.calls)
-    others = [asyncio.create_task(proxy.get(PATH)) for _ in range(20)]
-    await asyncio.sleep(0.05)
+    others = [asyncio.create_task(served()) for _ in range(20)]
+    await until(lambda: [len(leader._callbacks or ()) for leader in cache._leaders.values()] == [20])
     first.cancel()
-    answers = await asyncio.gather(*others)
-    assert {(response.status, body) for response, body in answers} == {(200, b"body")}
-    assert origin.calls <= 2
+    assert await asyncio.gather(*others) == [b"body"] * 20
+    assert origin.calls == 2
 
 
 async def test_a_failure_is_shared_by_all_who_wait_for_it(proxy: Proxy, origin: Origin) -> None:
