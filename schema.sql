@@ -205,3 +205,29 @@ CREATE TABLE IF NOT EXISTS budget_calls (
 COMMENT ON COLUMN budget_calls.ended_at IS 'NULL: under way, or its process died; it then counts for two minutes';
 
 CREATE INDEX IF NOT EXISTS budget_calls_group_idx ON budget_calls (budget_group, started_at);
+
+-- Changes ----------------------------------------------------------------------------------------------------------
+-- Whatever changes what shoppers see of a release is told to all processes when it is committed, whoever did it.
+
+CREATE OR REPLACE FUNCTION tell_release_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  release_id bigint;
+BEGIN
+  IF TG_TABLE_NAME = 'releases' THEN
+    release_id := CASE TG_OP WHEN 'DELETE' THEN OLD.discogs_id ELSE NEW.discogs_id END;
+  ELSE
+    release_id := CASE TG_OP WHEN 'DELETE' THEN OLD.release_id ELSE NEW.release_id END;
+  END IF;
+  PERFORM pg_notify('discogs_proxy_changes', 'release ' || release_id);
+  RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER releases_tell AFTER INSERT OR UPDATE OR DELETE ON releases
+  FOR EACH ROW EXECUTE FUNCTION tell_release_changed();
+CREATE OR REPLACE TRIGGER track_matches_tell AFTER INSERT OR UPDATE OR DELETE ON track_matches
+  FOR EACH ROW EXECUTE FUNCTION tell_release_changed();
+CREATE OR REPLACE TRIGGER match_queue_tell AFTER UPDATE OF status ON match_queue
+  FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION tell_release_changed();
+CREATE OR REPLACE TRIGGER match_queue_tell_deleted AFTER DELETE ON match_queue
+  FOR EACH ROW EXECUTE FUNCTION tell_release_changed();

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
@@ -32,18 +34,45 @@ OUTAGES = (
 )
 
 
+HUNG_S = 3.0
+"""A database that did not answer in time is left alone for so long: nobody else waits for it meanwhile."""
+
+PROOF_S = 1.0
+"""Then it must answer at once before anything is asked of it."""
+
+
 class Database:
     """Hands out connections. Every method raises DatabaseUnavailable while Postgres cannot do its work."""
 
     def __init__(self, pool: Pool, acquire_timeout_s: float = 5.0) -> None:
         self._pool = pool
         self._acquire_timeout_s = acquire_timeout_s
+        self._hung_until: float | None = None
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         with outages():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
-                yield connection
+            try:
+                if self._hung_until is not None:
+                    await self._prove()
+                async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+                    yield connection
+            except TimeoutError:
+                self._hung_until = time.monotonic() + HUNG_S
+                raise
+
+    async def _prove(self) -> None:
+        """That it answers again. One asks, nobody waits for him. Raises DatabaseUnavailable, or what ails it."""
+        if self._hung_until is not None and time.monotonic() < self._hung_until:
+            raise DatabaseUnavailable("it did not answer in time a moment ago")
+        self._hung_until = time.monotonic() + HUNG_S
+        async with asyncio.timeout(PROOF_S), self._pool.acquire() as connection:
+            try:
+                await connection.execute("SELECT 1")
+            except asyncio.CancelledError:
+                connection.terminate()  # giving it back would wait for an answer
+                raise
+        self._hung_until = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

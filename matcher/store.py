@@ -314,10 +314,14 @@ async def purge_body(connection: Connection, release_id: int, *, soft: bool) -> 
 
 
 async def metadata_of(connection: Connection, release_ids: Collection[int]) -> dict[int, Mapping[str, object]]:
-    """The CC0 facts and images of the persisted ones among `release_ids`, JSON arrays parsed."""
+    """The CC0 facts and images of the persisted ones among `release_ids`, JSON arrays parsed.
+
+    `body_fetched_at` is when upstream gave the images, None where that is not known.
+    """
     rows = await connection.fetch(
         """
-        SELECT discogs_id, genres::text, styles::text, tracklist::text, images::text, last_updated::timestamptz
+        SELECT discogs_id, genres::text, styles::text, tracklist::text, images::text, last_updated::timestamptz,
+               body_fetched_at
         FROM releases WHERE discogs_id = ANY($1::bigint[])
         """,
         list(release_ids),
@@ -326,7 +330,7 @@ async def metadata_of(connection: Connection, release_ids: Collection[int]) -> d
         row["discogs_id"]: {
             key: orjson.loads(row[key]) if row[key] else [] for key in ("genres", "styles", "tracklist", "images")
         }
-        | {"last_updated": row["last_updated"]}
+        | {"last_updated": row["last_updated"], "body_fetched_at": row["body_fetched_at"]}
         for row in rows
     }
 

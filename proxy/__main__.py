@@ -6,11 +6,13 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from proxy import __version__
-from proxy.commands.bench import bench
+from proxy.commands.bench import bench, benchmarks
+from proxy.commands.bench_budget import budget_story
+from proxy.commands.bench_memory import memory
 from proxy.commands.check import check
 from proxy.commands.demo import demo
 from proxy.commands.match import match
@@ -38,9 +40,15 @@ def main(arguments: Sequence[str]) -> int:
         case "demo":
             return asyncio.run(demo(settings))
         case "bench":
-            return asyncio.run(bench(options.seconds))
+            return asyncio.run(bench(measurements(options)))
         case _:
             return serve(settings)
+
+
+def measurements(options: argparse.Namespace) -> Awaitable[None]:
+    if options.budget:
+        return budget_story()
+    return memory(options.seconds) if options.memory else benchmarks(options.seconds)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,6 +68,11 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("release_id", type=release_id, metavar="RELEASE_ID")
     measure = commands.add_parser("bench", help="benchmarks, as ratios against a bare aiohttp server in the same run")
     measure.add_argument("--seconds", type=float, default=3.0, help="per measurement (default 3)")
+    instead = measure.add_mutually_exclusive_group()
+    instead.add_argument("--memory", action="store_true", help="instead: memory and time with 100,000 kept responses")
+    instead.add_argument(
+        "--budget", action="store_true", help="instead: 200 shoppers within 60 calls a minute (4 minutes)"
+    )
     return top
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import aiohttp
 import structlog
@@ -17,10 +18,11 @@ from matcher.pool import Matcher, Outcome, Provider
 from matcher.providers.discogs_videos import DiscogsVideos
 from proxy import keys
 from proxy.adapters.budget_log import BudgetLog
+from proxy.adapters.changes import Changes
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.responses import ResponseStore
-from proxy.adapters.upstream import Call, Upstream
+from proxy.adapters.upstream import Call, Upstream, sent_once
 from proxy.adapters.variants import Variants
 from proxy.background import Health, running
 from proxy.domain.budget import Budget
@@ -31,6 +33,8 @@ from proxy.errors import NotFound
 from proxy.handlers import admin, discogs, operations, stores
 from proxy.handlers.middleware import MIDDLEWARES, on_prepare
 from proxy.services.copies import Copies
+from proxy.services.finished import FinishedAnswers
+from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
@@ -111,7 +115,7 @@ async def upstream(app: web.Application) -> AsyncIterator[None]:
     keep_s = KEEP_IDLE_S if settings.discogs_api_url == OFFICIAL_API_URL else KEEP_IDLE_ELSEWHERE_S
     connector = aiohttp.TCPConnector(limit=100, keepalive_timeout=keep_s)
     async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, middlewares=(sent_once,)
     ) as session:
         app[keys.UPSTREAM] = Upstream(
             session=session,
@@ -129,11 +133,12 @@ async def upstream(app: web.Application) -> AsyncIterator[None]:
 def operator_credential(settings: Settings) -> OperatorCredential | None:
     """Key and secret are the better choice where both are set: they carry no user's identity."""
     token, public_view = settings.discogs_token, settings.own_front_end_view == "public"
+    foreign_shared = settings.foreign_inventory == "shared"
     if settings.discogs_consumer_key:
         header = f"Discogs key={settings.discogs_consumer_key}, secret={settings.discogs_consumer_secret}"
-        return OperatorCredential(header, identifies=False, token=token, public_view=public_view)
+        return OperatorCredential(header, False, token, public_view, foreign_shared)
     if token:
-        return OperatorCredential(f"Discogs token={token}", identifies=True, token=token, public_view=public_view)
+        return OperatorCredential(f"Discogs token={token}", True, token, public_view, foreign_shared)
     return None
 
 
@@ -145,7 +150,10 @@ async def services(app: web.Application) -> AsyncIterator[None]:
 
     responses = ResponseStore(settings.data_dir)
     copies = Copies(responses, discogs_api, lifetimes(settings), settings.content_max_age_ms / 1000)
-    app[keys.PURGE] = PurgeService(database, responses)
+    finished = FinishedAnswers(lambda: changes.are_heard, lambda: copies.now())
+    changes = Changes(database, finished.drop_release, finished.drop_path, finished.drop_all)
+    app[keys.FINISHED], app[keys.CHANGES] = finished, changes
+    app[keys.PURGE] = PurgeService(database, responses, finished, changes)
     releases = ReleaseService(
         database,
         discogs_api,
@@ -156,13 +164,14 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     )
     sync = SyncService(database, discogs_api, wake)
     app[keys.RELEASES] = releases
+    identities = app[keys.IDENTITIES] = IdentityService(discogs_api)
     app[keys.INVENTORY] = InventoryService(database, discogs_api, copies, wake)
     # Only what Discogs itself gives falls under its terms; another upstream says by itself how long a copy is good.
     is_discogs = settings.discogs_api_url == OFFICIAL_API_URL
     shared = SharedCache(
         Variants(responses), discogs_api, settings.content_max_age_ms / 1000 if is_discogs else float("inf")
     )
-    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, shared)
+    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, app[keys.PURGE], shared)
     app[keys.STORES] = StoreService(
         database,
         sync,
@@ -177,11 +186,12 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         providers(settings),
         Thresholds(settings.cache_persistence_threshold, settings.approval_threshold),
         settings.audio_matching_batch_size,
-        on_outcome=lambda outcome: job_ended(app[keys.METRICS], outcome),
+        on_outcome=lambda outcome: job_ended(app, outcome),
     )
     yield
     await sync.stop()
     await releases.stop()
+    await identities.stop()
     await copies.stop()
     await shared.stop()
     await responses.close()
@@ -201,8 +211,10 @@ def providers(settings: Settings) -> list[Provider]:
     return [PROVIDERS[name]() for name in settings.match_providers if name in PROVIDERS]
 
 
-def job_ended(metrics: Metrics, outcome: Outcome) -> None:
+def job_ended(app: web.Application, outcome: Outcome) -> None:
     """The canonical log line of a match job, and its metrics."""
+    app[keys.FINISHED].drop_release(outcome.release_id)  # who asked for the job sees its outcome at once
+    metrics = app[keys.METRICS]
     metrics.jobs.labels(outcome.result).inc()
     metrics.job_seconds.observe(outcome.seconds)
     if outcome.result in ("cached", "unmatched"):
@@ -221,13 +233,16 @@ def job_ended(metrics: Metrics, outcome: Outcome) -> None:
 
 
 async def background(app: web.Application) -> AsyncIterator[None]:
-    """The pool that drains the queue, and the adoption of the old system's matches."""
-    health = app[keys.HEALTH]
-    if not app[keys.SETTINGS].background_processing_enabled:
-        async with running("migration", lambda: migration(app), health):
-            yield
-        return
-    async with running("migration", lambda: migration(app), health), running("matcher", app[keys.MATCHER].run, health):
+    """Listening for changes, the adoption of the old system's matches, and the pool that drains the queue."""
+    tasks: dict[str, Callable[[], Awaitable[None]]] = {
+        "changes": app[keys.CHANGES].run,
+        "migration": lambda: migration(app),
+    }
+    if app[keys.SETTINGS].background_processing_enabled:
+        tasks["matcher"] = app[keys.MATCHER].run
+    async with AsyncExitStack() as stack:
+        for name, work in tasks.items():
+            await stack.enter_async_context(running(name, work, app[keys.HEALTH]))
         yield
 
 

@@ -6,6 +6,7 @@ ProxyError
 ├── NotFound          404
 ├── BudgetExhausted   429  no call to Discogs is free within the deadline
 ├── UpstreamBroken    502  Discogs answered with something that is not an answer, or not at all
+│   └── UpstreamDropped
 ├── Degraded          503  a part of ours is away
 ├── UpstreamTimeout   504  Discogs did not answer in time
 └── NotCached         504  the client wants only what is stored, and it is not
@@ -43,6 +44,10 @@ class BudgetExhausted(ProxyError):
 
 class UpstreamBroken(ProxyError):
     status = 502
+
+
+class UpstreamDropped(UpstreamBroken):
+    """The connection was dropped before an answer; upstream may never have seen the call."""
 
 
 class Degraded(ProxyError):

@@ -6,10 +6,13 @@ from aiohttp import web
 
 from matcher.database import Database
 from matcher.pool import Matcher
+from proxy.adapters.changes import Changes
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.upstream import Trace, Upstream
 from proxy.background import Health
 from proxy.domain.policy import Decision
+from proxy.services.finished import FinishedAnswers
+from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
@@ -26,8 +29,11 @@ HEALTH = web.AppKey("health", Health)
 MATCHER = web.AppKey("matcher", Matcher)
 RELEASES = web.AppKey("releases", ReleaseService)
 INVENTORY = web.AppKey("inventory", InventoryService)
+IDENTITIES = web.AppKey("identities", IdentityService)
 PASSTHROUGH = web.AppKey("passthrough", PassthroughService)
 PURGE = web.AppKey("purge", PurgeService)
+FINISHED = web.AppKey("finished", FinishedAnswers)
+CHANGES = web.AppKey("changes", Changes)
 STORES = web.AppKey("stores", StoreService)
 
 TRACE = web.RequestKey("trace", Trace)

@@ -19,7 +19,8 @@ def configure(level: str, log_format: str | None) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     rendering: list[structlog.types.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Plain tracebacks: richer ones show local variables, and credentials with them.
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
     )

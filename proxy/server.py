@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.domain.wire import encode_json
+from proxy.handlers.hits import short_way
 
 log = structlog.get_logger()
 
@@ -46,9 +47,10 @@ class Server(web.Server):
 
 
 class Runner(web.AppRunner):
-    """As web.AppRunner, with our server."""
+    """As web.AppRunner, with our server, and the short way of hits before the application."""
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         server.__class__ = Server  # made deep inside the application; ours differs in one method
+        server.request_handler = short_way(self.app, server.request_handler)
         return server

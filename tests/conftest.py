@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from matcher.database import Database
+from proxy import keys
 from proxy.adapters.database import connected
 from proxy.adapters.embedded_postgres import EmbeddedPostgres
 from proxy.app import make_app
@@ -39,13 +40,21 @@ def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def database_dsn(postgres_dsn: str) -> AsyncIterator[str]:
-    """An empty database."""
+    async with empty_database(postgres_dsn) as dsn:
+        yield dsn
+
+
+@asynccontextmanager
+async def empty_database(postgres_dsn: str) -> AsyncIterator[str]:
+    """In the server at `postgres_dsn`; gone in the end."""
     name = f"test_{next(_numbers)}"
     admin = await asyncpg.connect(postgres_dsn)
     await admin.execute(f"CREATE DATABASE {name}")
-    yield with_database(postgres_dsn, name)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
+    try:
+        yield with_database(postgres_dsn, name)
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
 
 
 def with_database(dsn: str, name: str) -> str:
@@ -128,10 +137,15 @@ async def running_proxy(settings: Settings, dsn: str) -> AsyncIterator[Proxy]:
         app = make_app(settings, database, ADMIN_TOKEN)
         runner = Runner(app, access_log=None, shutdown_timeout=1, auto_decompress=False)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        async with aiohttp.ClientSession() as session:
-            yield Proxy(app, runner.addresses[0][1], session)
-        await runner.cleanup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            async with asyncio.timeout(10):
+                while not app[keys.CHANGES].are_heard:
+                    await asyncio.sleep(0.002)
+            async with aiohttp.ClientSession() as session:
+                yield Proxy(app, runner.addresses[0][1], session)
+        finally:
+            await runner.cleanup()
 
 
 @pytest.fixture

@@ -36,8 +36,13 @@ class Relay:
             wire.transport.abort()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server = self._server
         real_reader, real_writer = await asyncio.open_unix_connection(self._real)
         ends = {writer, real_writer}
+        if server is None or server is not self._server:  # cut meanwhile
+            for end in ends:
+                end.transport.abort()
+            return
         self._wires |= ends
         await asyncio.gather(_pump(reader, real_writer), _pump(real_reader, writer))
         self._wires -= ends

@@ -75,5 +75,11 @@ async def test_a_demo_on_a_port_in_use_says_so(tmp_path: Path) -> None:
 async def test_the_benchmark_prints_every_ratio() -> None:
     shown = await run_command("bench", "--seconds", "0.2")
     assert shown.returncode == 0, shown.stderr
-    with_ratio = re.findall(r"^(\S.*?)  .*\d\.\d\d$", shown.stdout, re.MULTILINE)
-    assert {"release from Postgres (hit)", "listing, passed through (never kept)"} <= set(with_ratio)
+    with_ratio = re.findall(r"^ *(\S.*?)  .*\d\.\d\d$", shown.stdout, re.MULTILINE)
+    assert {
+        "release from Postgres (hit)",
+        "listing, passed through (never kept)",
+        "added to one not asked before, one at a time",
+        "visibility, resource and lifetime of a request",
+        "budget and lanes of a call",
+    } <= {name.strip() for name in with_ratio}

@@ -94,10 +94,15 @@ async def write_page(
     )
 
 
-async def swap_in(connection: Connection, username: str, generation: int, new_releases: int) -> None:
+async def swap_in(
+    connection: Connection, username: str, generation: int, new_releases: int, swept_at: datetime
+) -> None:
     """Show the finished generation and log the sync."""
     await connection.execute(
-        "UPDATE stores SET generation = $2, swept_at = now(), purged = false WHERE username = $1", username, generation
+        "UPDATE stores SET generation = $2, swept_at = $3, purged = false WHERE username = $1",
+        username,
+        generation,
+        swept_at,
     )
     await connection.execute(
         "DELETE FROM listings WHERE store_username = $1 AND generation <> $2", username, generation
@@ -117,18 +122,15 @@ async def swap_in(connection: Connection, username: str, generation: int, new_re
     )
 
 
-async def read_listings(
-    connection: Connection, username: str, generation: int, *, fetched_after: datetime
-) -> list[ListingRow]:
-    """In the order observed upstream; none that was fetched before `fetched_after`."""
+async def read_listings(connection: Connection, username: str, generation: int) -> list[ListingRow]:
+    """In the order observed upstream, whatever their age."""
     rows = await connection.fetch(
         """
         SELECT listing_id, rank, release_id, body, fetched_at FROM listings
-        WHERE store_username = $1 AND generation = $2 AND fetched_at > $3 ORDER BY rank, listing_id
+        WHERE store_username = $1 AND generation = $2 ORDER BY rank, listing_id
         """,
         username,
         generation,
-        fetched_after,
     )
     return [
         ListingRow(row["listing_id"], row["rank"], row["release_id"], row["body"], row["fetched_at"]) for row in rows

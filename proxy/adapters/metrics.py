@@ -27,7 +27,10 @@ class Metrics:
     job_seconds: Histogram = field(init=False)
     match_confidence: Histogram = field(init=False)
     queue: Gauge = field(init=False)
+    degraded: Gauge = field(init=False)
     restarts: Gauge = field(init=False)
+    _of_requests: dict[tuple[str, str, int | str], tuple[Counter, Histogram]] = field(default_factory=dict)
+    """Looking a child up costs more than counting."""
 
     def __post_init__(self) -> None:
         registry = self.registry
@@ -75,9 +78,22 @@ class Metrics:
             registry=registry,
         )
         self.queue = Gauge("discogs_proxy_queue_releases", "Releases by state.", ("status",), registry=registry)
+        self.degraded = Gauge(
+            "discogs_proxy_degraded", "1 while something is degraded, as /readyz tells.", ("reason",), registry=registry
+        )
         self.restarts = Gauge(
             "discogs_proxy_background_restarts",
             "Restarts of a background task that died.",
             ("task",),
             registry=registry,
         )
+
+    def answered(self, kind: str, source: str, status: int | str, seconds: float) -> None:
+        """A request was answered."""
+        labels = kind, source, status
+        if labels not in self._of_requests:
+            counter = self.requests.labels(kind, source, str(status))
+            self._of_requests[labels] = counter, self.request_seconds.labels(kind, source)
+        counter, histogram = self._of_requests[labels]
+        counter.inc()
+        histogram.observe(seconds)

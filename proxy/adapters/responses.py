@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote
 
 import aiosqlite
 import structlog
@@ -22,6 +21,7 @@ from aiohttp_client_cache.backends.sqlite import SQLiteCache
 from multidict import CIMultiDict
 
 from proxy.adapters.upstream import Answer
+from proxy.domain.purge import plain_path
 from proxy.domain.wire import decode_json, encode_json
 
 FILE_NAME = "responses.sqlite"
@@ -102,9 +102,10 @@ class ResponseFile(SQLiteCache):
             await db.execute("UPDATE responses SET used_at = ? WHERE key = ?", (now, key))
             return bytes(row[0]), bool(row[1])
 
-    async def put(self, key: str, path: str, value: bytes, now: float) -> None:
+    async def put(self, key: str, path: str, value: bytes, now: float) -> bool:
+        """Whether it was kept."""
         if len(value) > self.bytes_max * LARGEST:
-            return
+            return False
         async with self.get_connection(commit=True) as db:
             await db.execute(
                 "INSERT OR REPLACE INTO responses (key, value, path, size, used_at) VALUES (?, ?, ?, ?, ?)",
@@ -113,6 +114,7 @@ class ResponseFile(SQLiteCache):
             self._bytes += len(value)
             if self._bytes > self.bytes_max:
                 await self._evict(db)
+        return True
 
     async def _evict(self, db: Connect) -> None:
         """The least recently used beyond the bound; the file gives their pages back."""
@@ -169,19 +171,19 @@ class ResponseStore:
         found = await self._use(lambda file: file.look_up(key, time.time()), None)
         return unpacked(*found) if found else None
 
-    async def write(self, key: str, path: str, stored: StoredAnswer) -> None:
-        """`path` is that of the request, without its query: what a purge names, in whatever case."""
-        await self._use(lambda file: file.put(key, _plain(path), packed(stored), time.time()), None)
+    async def write(self, key: str, path: str, stored: StoredAnswer) -> bool:
+        """Whether it was kept. `path` is that of the request, without its query: what a purge names."""
+        return await self._use(lambda file: file.put(key, plain_path(path), packed(stored), time.time()), False)
 
     async def purge(self, paths: Sequence[str], *, soft: bool) -> int:
-        return await self._use(lambda file: file.purge([_plain(path) for path in paths], soft=soft), 0)
+        return await self._use(lambda file: file.purge([plain_path(path) for path in paths], soft=soft), 0)
 
     async def drop(self, keys: Sequence[str]) -> None:
         await self._use(lambda file: file.drop(keys), None)
 
     async def drop_paths(self, paths: Sequence[str]) -> None:
         """Every answer of these paths, whatever its query; not what lies below them."""
-        await self._use(lambda file: file.drop_paths([_plain(path) for path in paths]), None)
+        await self._use(lambda file: file.drop_paths([plain_path(path) for path in paths]), None)
 
     async def close(self) -> None:
         file, self._file = self._file, None
@@ -229,11 +231,6 @@ class ResponseStore:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
             await asyncio.to_thread(_remove, self._path)
             self._closed_until = float("-inf")
-
-
-def _plain(path: str) -> str:
-    """One spelling of a path, as an operator may write it otherwise than the client did."""
-    return unquote(path).lower()
 
 
 def _make_private(file: Path) -> None:

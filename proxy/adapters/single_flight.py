@@ -22,6 +22,9 @@ class SingleFlight(Generic[T]):
 
     _flights: dict[Hashable, _Flight[T]] = field(default_factory=dict)
 
+    def is_under_way(self, key: Hashable) -> bool:
+        return key in self._flights
+
     async def join(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The result or error of `work`, which is begun unless it is under way for `key`.
 

@@ -18,7 +18,7 @@ from proxy.domain.breaker import Breaker
 from proxy.domain.budget import Lane, Reservation
 from proxy.domain.visibility import OperatorCredential, Using
 from proxy.domain.wire import BrokenBody, TooLong, Unpacker, decode_json, is_html
-from proxy.errors import BudgetExhausted, UpstreamBroken, UpstreamTimeout
+from proxy.errors import BudgetExhausted, UpstreamBroken, UpstreamDropped, UpstreamTimeout
 
 OUTAGE_AFTER_FAILURES = 5
 OUTAGE_FIRST_S = 2.0
@@ -143,10 +143,18 @@ class Upstream:
         return await self.flights.join(call.flight, lambda: self._fetch(call, trace))
 
     async def _fetch(self, call: Call, trace: Trace) -> Answer:
-        """A call that Discogs refuses is made once more after the cool-down, if its time allows."""
+        """A call that Discogs refuses is made once more after the cool-down, if its time allows.
+
+        So is one whose connection was dropped, at once.
+        """
         until = self._until(call)
         call = self._without_refused_credential(call)
-        answer = await self._fetch_once(call, trace, until)
+        try:
+            answer = await self._fetch_once(call, trace, until)
+        except UpstreamDropped:
+            if call.flight is None:  # a write, which must not be done twice
+                raise
+            answer = await self._fetch_once(call, trace, until)
         if answer.status == 401 and call.using is Using.OPERATOR:
             self._operator_refused_until = self.clock() + CREDENTIAL_AGAIN_S
             call = self._without_refused_credential(call)
@@ -162,6 +170,11 @@ class Upstream:
         It is tried again now and then.
         """
         return self.clock() < self._operator_refused_until
+
+    @property
+    def operator_now(self) -> OperatorCredential | None:
+        """The operator's credential and whether Discogs takes it."""
+        return replace(self.operator, refused=True) if self.operator and self.operator_refused else self.operator
 
     def _without_refused_credential(self, call: Call) -> Call:
         refused = call.using is Using.OPERATOR and self.operator_refused
@@ -350,6 +363,23 @@ def checked_json(answer: Answer) -> object:
         raise UpstreamBroken(f"Discogs answered {answer.status} with a body that is not JSON.") from None
 
 
+class ConnectionDropped(aiohttp.ClientError):
+    """No error that aiohttp knows, so that it does not repeat the request by itself."""
+
+
+async def sent_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Client middleware: aiohttp repeats what it sent on a connection that was dropped, a call that nobody reserved.
+
+    Raises ConnectionDropped.
+    """
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise ConnectionDropped from error
+
+
 class translated_errors:  # noqa: N801 - reads as a statement
     """Turns what aiohttp and a hostile body raise into the proxy's errors."""
 
@@ -364,6 +394,8 @@ class translated_errors:  # noqa: N801 - reads as a statement
                 raise UpstreamBroken("Discogs answered with a body that is too long.") from error
             case BrokenBody():
                 raise UpstreamBroken(f"Discogs answered with a broken body: {error}.") from error
+            case ConnectionDropped():
+                raise UpstreamDropped("Discogs dropped the connection instead of answering.") from error
             case aiohttp.ClientConnectorError():
                 raise UpstreamBroken(f"Discogs cannot be reached: {_cause(error)}.") from error
             case aiohttp.ClientError() | OSError():

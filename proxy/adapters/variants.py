@@ -48,11 +48,11 @@ class Variants:
         key = _variant_key(key, stored.answer.headers.getall("Vary", ()), sent)
         return _copy(key, await self.store.read(key)) or Other()
 
-    async def keep(self, key: str, path: str, sent: Fields, head: Stored, body: bytes) -> None:
-        """`path` is that of the request, without its query."""
+    async def keep(self, key: str, path: str, sent: Fields, head: Stored, body: bytes) -> bool:
+        """Whether it was kept. `path` is that of the request, without its query."""
         if names := vary_names(head.fields):
             key = await self._record(key, path, names, sent)
-        await self._write(key, path, Answer(head.status, head.fields, body), head.born)
+        return await self._write(key, path, Answer(head.status, head.fields, body), head.born)
 
     async def _record(self, key: str, path: str, names: tuple[str, ...], sent: Fields) -> str:
         """Note the variant in the record of its URI; returns the variant's key."""
@@ -68,8 +68,8 @@ class Variants:
         await self._write(key, path, Answer(RECORD, vary, "\n".join(known[-VARIANTS_MAX:]).encode()), 0.0)
         return mine
 
-    async def _write(self, key: str, path: str, answer: Answer, born: float) -> None:
-        await self.store.write(key, path, StoredAnswer(answer, datetime.fromtimestamp(born, UTC)))
+    async def _write(self, key: str, path: str, answer: Answer, born: float) -> bool:
+        return await self.store.write(key, path, StoredAnswer(answer, datetime.fromtimestamp(born, UTC)))
 
     async def drop(self, copy: Copy) -> None:
         await self.store.drop([copy.key])

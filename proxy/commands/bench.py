@@ -7,31 +7,30 @@ noisy, ratios less so. The upstream is the simulated Discogs without latency, th
 from __future__ import annotations
 
 import asyncio
-import random
 import sys
 import tempfile
-import time
+from collections.abc import Awaitable
 from contextlib import ExitStack
 from pathlib import Path
 
 import aiohttp
 import orjson
 
-from matcher.domain.scoring import score
-from matcher.models import Candidate, Release, Track
+from proxy.commands.bench_rules import rules
 from proxy.commands.load import Measured, UnexpectedAnswer, measure
 from proxy.commands.processes import HOST, ServerEnded, free_port, server, until_up
 
 STORE = "vinyl_den"
 LISTINGS = 300
 CONNECTIONS = 16
+SEARCH_ANEW = "/database/search?q={n}"
 START_TIMEOUT_S = 60.0
 
 
-async def bench(seconds: float) -> int:
-    """Prints a table; the exit code is 0 when everything could be measured."""
+async def bench(measurements: Awaitable[None]) -> int:
+    """They print tables; the exit code is 0 when everything could be measured."""
     try:
-        await benchmarks(seconds)
+        await measurements
     except (ServerEnded, TimeoutError, UnexpectedAnswer) as error:
         print(f"bench: {error or 'a server did not answer in time'}", file=sys.stderr)
         return 1
@@ -65,13 +64,15 @@ async def benchmarks(seconds: float) -> None:
         direct = await timed("listing, direct", discogs, listing_path, seconds)
         await timed("listing, passed through (never kept)", proxy, listing_path, seconds, direct)
         search = "/database/search?q=love"
+        await miss_cost("  added to one at a time", discogs, proxy, listing_path, seconds)
         direct = await timed("search, direct", discogs, search, seconds)
         await timed("search from the response cache (hit)", proxy, search, seconds, direct)
+        await miss_cost("  added to one not asked before, one at a time", discogs, proxy, SEARCH_ANEW, seconds)
         page = f"/users/{STORE}/inventory?per_page=100"
         direct = await timed("inventory page of 100, direct", discogs, page, seconds)
         await timed("inventory page of 100, kept and enriched (hit)", proxy, page, seconds, direct)
-    print(f"{'score of one track and candidate':<46}{'':>18}{scores_per_second(seconds):>9.0f}")
-    print("ratio: requests per second against the line above it that has none")
+    print("ratio: requests per second against the line above it that has none; added: ms, and time against direct")
+    rules(seconds, reference.per_second)
 
 
 def simulator(port: int) -> tuple[str, ...]:
@@ -79,6 +80,16 @@ def simulator(port: int) -> tuple[str, ...]:
         *("-m", "tests.simulated_discogs", "--port", str(port), "--stores", f"{STORE}={LISTINGS}"),
         *("--rate-limit", "0", "--latency-ms", "0"),
     )
+
+
+async def miss_cost(name: str, discogs: int, proxy: int, path: str, seconds: float) -> None:
+    """What the proxy adds to a call that it must make, on a single connection so that nothing queues."""
+    await measure(HOST, proxy, path, seconds=min(0.5, seconds), connections=1)
+    direct = await measure(HOST, discogs, path, seconds=seconds, connections=1)
+    through = await measure(HOST, proxy, path, seconds=seconds, connections=1)
+    added = "".join(f"{through.quantile_ms(share) - direct.quantile_ms(share):>+9.2f}" for share in (0.5, 0.99))
+    ratio = through.quantile_ms(0.5) / direct.quantile_ms(0.5)
+    print(f"{name:<46}{added}{'':>9}{ratio:>9.2f}", flush=True)
 
 
 async def timed(name: str, port: int, path: str, seconds: float, reference: Measured | None = None) -> Measured:
@@ -91,27 +102,6 @@ async def timed(name: str, port: int, path: str, seconds: float, reference: Meas
         flush=True,
     )
     return found
-
-
-def scores_per_second(seconds: float) -> float:
-    """Distinct titles, so that nothing is answered from a cache of parsed ones."""
-    draw = random.Random(1)  # noqa: S311 - not for secrets
-    words = ("love", "night", "harbour", "signal", "deep", "blue", "radio", "edit", "remix", "live", "dub", "light")
-    pairs = []
-    for number in range(2000):
-        title = " ".join(draw.sample(words, 3)) + f" {number}"
-        track = Track(0, None, "A1", title, (), 300)
-        candidate = Candidate(
-            "discogs_videos", "youtube", "https://x", f"The Tidal Club - {title} (Original Mix)", 303, attached=True
-        )
-        pairs.append((track, candidate))
-    release = Release(1, "Harbour Lights", ("The Tidal Club",), ("Quay",), ("Vinyl",), 1994, ())
-    scored, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        for track, candidate in pairs:
-            score(track, candidate, release)
-        scored += len(pairs)
-    return scored / (time.perf_counter() - started)
 
 
 async def persisted_release(port: int) -> tuple[str, str, bytes]:

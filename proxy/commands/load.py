@@ -1,8 +1,12 @@
-"""A small HTTP/1.1 load generator: keep-alive connections that ask for one path again and again."""
+"""A small HTTP/1.1 load generator: keep-alive connections that ask for one path again and again.
+
+`{n}` in the path stands for a number that was not used before.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import statistics
 import time
@@ -10,6 +14,7 @@ from dataclasses import dataclass
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 TIMEOUT_S = 30.0
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ async def _ask(host: str, port: int, path: str, until: float) -> list[float]:
     latencies = []
     try:
         while (begun := time.perf_counter()) < until:
-            writer.write(request)
+            writer.write(request.replace(b"{n}", b"%d" % next(_numbers)))
             head = await reader.readuntil(b"\r\n\r\n")
             length = CONTENT_LENGTH.search(head)
             if not head.startswith(b"HTTP/1.1 200") or length is None:

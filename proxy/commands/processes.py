@@ -84,3 +84,17 @@ async def until_up(process: Process, url: str, timeout_s: float) -> None:
             except aiohttp.ClientError:
                 pass  # not listening yet
             await asyncio.sleep(0.1)
+
+
+async def until_listening(process: Process, port: int, timeout_s: float) -> None:
+    """Returns when somebody can connect; no request is made. Raises ServerEnded or TimeoutError."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            check_running(process)
+            try:
+                _, writer = await asyncio.open_connection(HOST, port)
+            except OSError:
+                await asyncio.sleep(0.1)
+            else:
+                writer.close()
+                return

@@ -41,6 +41,12 @@ RUNNING_COUNTS_S = 120.0
 RUNNING_LOOK_AGAIN_S = 1.0
 """How soon to ask again where only running calls stand in the way; their end is told as well."""
 
+PROMISED_CALL_S = 3.0
+"""From a promised moment until the call of whoever comes back has ended: Retry-After has whole seconds."""
+
+PROMISE_LONGEST_S = 600.0
+"""Nobody is told to come later than that, however many wait."""
+
 
 class Lane(StrEnum):
     """Who makes the call, most urgent first."""
@@ -85,6 +91,16 @@ class Reservation:
         return self.counts_at(now) and (self.ended_at is not None or now - self.started_at < RUNNING_COUNTS_S)
 
 
+class _Strangers(NamedTuple):
+    """Calls that upstream counted at `seen_at` and we did not make."""
+
+    seen_at: float
+    calls: int
+
+
+NO_STRANGERS = _Strangers(0.0, 0)
+
+
 @dataclass(slots=True)
 class Budget:
     """The calls of one source address. Times are seconds of any steady clock.
@@ -103,10 +119,11 @@ class Budget:
     )
     _own: list[Reservation] = field(default_factory=list)
     _others: list[Reservation] = field(default_factory=list)
-    _least_remaining: dict[bool, tuple[float, int]] = field(default_factory=dict)
+    _strangers: dict[bool, _Strangers] = field(default_factory=dict)
     _background_from: float = -WINDOW_S
     """When the next call of background work may start."""
     _promised: list[float] = field(default_factory=list)
+    """When refused shoppers come again. Until then background work keeps to its guaranteed shares."""
 
     @classmethod
     def starting(cls, limit: int | None) -> Budget:
@@ -151,8 +168,16 @@ class Budget:
         self.cool_down.abandoned(probe=reservation.probe)
 
     def see_others(self, calls: Iterable[Reservation]) -> None:
-        """The calls of all other processes behind our address, in place of those known before."""
-        self._others = list(calls)
+        """The calls of all other processes behind our address, in place of those known before.
+
+        Where upstream told of them earlier, they are strangers no more.
+        """
+        before, self._others = self._others, list(calls)
+        for kind, (seen_at, strangers) in self._strangers.items():
+            met = sum(call.started_at <= seen_at for call in self._others) - sum(
+                call.started_at <= seen_at for call in before
+            )
+            self._strangers[kind] = _Strangers(seen_at, max(0, strangers - max(0, met)))
 
     def own_calls(self) -> Sequence[Reservation]:
         return tuple(self._own)
@@ -162,17 +187,18 @@ class Budget:
     def learn(self, identified: bool, limit: int | None, remaining: int | None, now: float) -> None:
         """From the headers of an answer: the limit moves either way, what remains only ever falls.
 
-        They lag and are not monotonic, so a high Remaining proves nothing; a low one is believed until it ages out.
+        They lag and are not monotonic, so a high Remaining proves nothing. One that is lower than what we counted
+        ourselves tells of calls of others behind our address: they are believed in for a window.
         """
         if self.fixed:
             return
         if limit:
             self.limits[identified] = limit
         if remaining is not None:
-            since = now - WINDOW_S
-            seen_at, least = self._least_remaining.get(identified, (since, remaining))
-            if remaining <= least or seen_at <= since:
-                self._least_remaining[identified] = (now, remaining)
+            self._forget(now)
+            calls = max(0, self.limits[identified] - remaining - len(self._own) - len(self._others))
+            if identified not in self._strangers or calls >= self._strangers[identified].calls:
+                self._strangers[identified] = _Strangers(now, calls)
 
     def answered(self, reservation: Reservation, status: int, now: float) -> None:
         """429 starts or prolongs the cool-down, any other status of the probe ends it.
@@ -193,13 +219,20 @@ class Budget:
         return max(0, self._free(identified))
 
     def promise(self, identified: bool, now: float) -> float:
-        """Seconds after which a refused shopper may come again: each is told another free place."""
+        """Seconds after which a refused shopper may come again: each is told a place that is nobody else's."""
         self._forget(now)
-        self._promised = [at for at in self._promised if at > now]
-        frees_at = sorted((call.ended_at or now) + WINDOW_S for call in (*self._own, *self._others))
-        places = frees_at[: max(1, self.limits[identified] - self._kept_from_shoppers(identified))] or [now + WINDOW_S]
-        turn, place = divmod(len(self._promised), len(places))
-        at = max(places[place] + turn * WINDOW_S, now + (self.cool_down.wait_s(now) or 0))
+        limit = self.limits[identified]
+        strangers = self._strangers.get(identified, NO_STRANGERS)
+        places = max(1, min(limit - self._kept_from_shoppers(identified), limit // self.sharers))
+        taken_until = sorted(
+            [(call.ended_at or now) + WINDOW_S for call in (*self._own, *self._others)]
+            + [at + PROMISED_CALL_S + WINDOW_S for at in self._promised]
+            + [strangers.seen_at + WINDOW_S] * strangers.calls
+        )
+        soonest = now + (self.cool_down.wait_s(now) or RUNNING_LOOK_AGAIN_S)
+        at = max(soonest, taken_until[-places]) if len(taken_until) >= places else soonest
+        if at > now + PROMISE_LONGEST_S:
+            return PROMISE_LONGEST_S
         self._promised.append(at)
         return at - now
 
@@ -218,7 +251,11 @@ class Budget:
         free = self._free(queue.identified) - self._kept_from(queue.lane, waiting, limit)
         if free <= 0:
             return self._until_free(1 - free, now)
-        return 0.0 if queue.lane is Lane.SHOPPER else self._background_from - now
+        if queue.lane is Lane.SHOPPER:
+            return 0.0
+        if self._promised and self._used_by(queue.lane) >= self._guaranteed(queue.lane, limit):
+            return max(self._background_from, max(self._promised) + PROMISED_CALL_S) - now
+        return self._background_from - now
 
     def _free(self, identified: bool) -> int:
         """Calls that may still be made; our own keep to our part while the others cannot be seen."""
@@ -246,13 +283,8 @@ class Budget:
         return (limit - shoppers_part(limit)) // GUARANTEED_PART if lane in GUARANTEED else 0
 
     def _used(self, identified: bool) -> int:
-        """Calls in the window, or as many as upstream says, where that is more."""
-        counted = len(self._own) + len(self._others)
-        if identified not in self._least_remaining:
-            return counted
-        seen_at, remaining = self._least_remaining[identified]
-        since = sum(call.ended_at is None or call.ended_at > seen_at for call in (*self._own, *self._others))
-        return max(counted, self.limits[identified] - remaining + since)
+        """Calls in the window, those included that only upstream knows of."""
+        return len(self._own) + len(self._others) + self._strangers.get(identified, NO_STRANGERS).calls
 
     def _used_by(self, lane: Lane) -> int:
         return sum(call.lane is lane for call in (*self._own, *self._others))
@@ -265,9 +297,10 @@ class Budget:
         return max(0.01, WINDOW_S - (now - ended[places - 1]))
 
     def _forget(self, now: float) -> None:
+        self._promised = [at for at in self._promised if at + PROMISED_CALL_S > now]
         self._own = [call for call in self._own if call.counts_at(now)]
         self._others = [call for call in self._others if call.of_another_counts_at(now)]
-        self._least_remaining = {kind: seen for kind, seen in self._least_remaining.items() if now - seen[0] < WINDOW_S}
+        self._strangers = {kind: seen for kind, seen in self._strangers.items() if now - seen.seen_at < WINDOW_S}
 
 
 def shoppers_part(limit: int) -> int:

@@ -15,6 +15,7 @@ HOUR_S = 3600.0
 LIFETIMES: Mapping[Kind, float] = {
     Kind.ROOT: HOUR_S,
     Kind.DATABASE: 3 * HOUR_S,
+    Kind.DATABASE_LIST: 3 * HOUR_S,
     Kind.SEARCH: 10 * MINUTE_S,
     Kind.MARKETPLACE_STATS: 10 * MINUTE_S,
     Kind.PROFILE: HOUR_S,
@@ -32,6 +33,10 @@ JITTER = 0.1
 
 GRACE = 2.0
 """Up to so many lifetimes a copy is shown while it is renewed; older, the renewal comes first."""
+
+
+CLOCK_SKEW_S = 60.0
+"""So much may the clocks of two machines differ: what one wrote may seem to come from the future to another."""
 
 
 class Use(StrEnum):
@@ -88,3 +93,8 @@ def jitter(key: str) -> float:
     """From 1 - JITTER to 1, the same for the same key: lifetimes are never longer than they say."""
     draw = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest()) / 2**32
     return 1 - JITTER * draw
+
+
+def may_leave(age_s: float, content_max_age_s: float) -> bool:
+    """Whether restricted content that another machine may have fetched is young enough to be shown."""
+    return -CLOCK_SKEW_S <= age_s < content_max_age_s

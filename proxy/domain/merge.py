@@ -105,7 +105,10 @@ def store_result(
     audience: Audience,
     fetched_at: datetime,
 ) -> dict[str, object]:
-    """One row of `/api/stores/{id}/inventory`: the listing and flat fields; `details` of a persisted release."""
+    """One row of `/api/stores/{id}/inventory`: the listing and flat fields; `details` of a persisted release.
+
+    Of those the images are restricted content: the caller leaves them out when they are too old.
+    """
     release = listing.get("release")
     release = release if isinstance(release, dict) else {}
     matches = audio_matches(audio, audience)
@@ -125,7 +128,7 @@ def store_result(
         "processingStatus": audio.status.value,
     }
     if audio.persisted and details:
-        result |= {key: details[key] for key in ("genres", "styles", "tracklist", "images")}
+        result |= {key: details[key] for key in ("genres", "styles", "tracklist", "images") if key in details}
     return result
 
 

@@ -32,15 +32,18 @@ class Decision:
     upstream_status: int | None = None
     detail: str | None = None
     forwarded: str | None = None
-    """Why upstream was asked, where it is known better than by `source`."""
+    """Why upstream was asked, in the words of RFC 9211 section 2.2, where that is known better than by `source`."""
     stored: bool = False
     """The answer was kept."""
+    collapsed: bool = False
+    """Another request was under way for the same: one call served both."""
 
     def cache_status(self) -> str:
         """The Cache-Status member (RFC 9211)."""
         parts = [CACHE_NAME, *self._handling()]
         if self.ttl_s is not None:
-            parts.append(f"ttl={int(self.ttl_s)}")
+            # A purged copy is stale however young it is.
+            parts.append(f"ttl={int(min(self.ttl_s, 0.0) if self.source is Source.STALE else self.ttl_s)}")
         if self.detail:
             parts.append(f"detail={self.detail}")
         return "; ".join(parts)
@@ -50,17 +53,18 @@ class Decision:
             case Source.HIT | Source.STALE:
                 return ["hit"]
             case Source.MISS:
-                return [f"fwd={self.forwarded or 'uri-miss'}", *self._forward_status()]
+                return [f"fwd={self.forwarded or 'uri-miss'}", *self._told_of_forwarding()]
             case Source.REVALIDATED:
-                return [f"fwd={self.forwarded or 'stale'}", *self._forward_status()]
+                return [f"fwd={self.forwarded or 'stale'}", *self._told_of_forwarding()]
             case Source.BYPASS:
-                return [f"fwd={self.forwarded or 'bypass'}", *self._forward_status()]
+                return [f"fwd={self.forwarded or 'bypass'}", *self._told_of_forwarding()]
             case Source.OWN:
                 return []
 
-    def _forward_status(self) -> list[str]:
+    def _told_of_forwarding(self) -> list[str]:
         status = [] if self.upstream_status is None else [f"fwd-status={self.upstream_status}"]
-        return [*status, "stored"] if self.stored else status
+        flags = {"stored": self.stored, "collapsed": self.collapsed}
+        return status + [name for name, is_set in flags.items() if is_set]
 
 
 OWN = Decision(Source.OWN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from proxy.domain.resources import RELEASE_ID_MAX
 from proxy.errors import BadRequest
@@ -44,3 +45,13 @@ def parse_purge(asked: Mapping[str, object]) -> tuple[Purge, bool]:
         case {"path": str(path)} if path.startswith("/") and "?" not in path:
             return PurgePath(path), soft
     raise BadRequest(ADVICE)
+
+
+def plain_path(path: str) -> str:
+    """One spelling of a path, as an operator may write it otherwise than the client did."""
+    return unquote(path).lower()
+
+
+def is_at_or_below(path: str, purged: str) -> bool:
+    """Both as `plain_path` spells them: a purge of `/users/x` names `/users/x/inventory` too, but not `/users/xy`."""
+    return path == purged or path.startswith(purged.rstrip("/") + "/")

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from urllib.parse import quote
 
+from proxy.domain.credentials import Caller, without_credentials
 from proxy.domain.policy import Decision
 from proxy.domain.resources import Kind, Resource
-from proxy.domain.visibility import (
-    SAFE_METHODS,
-    Ask,
-    Caller,
-    Using,
-    with_for_sale,
-    without_credentials,
-    without_own_parameters,
-)
-from proxy.domain.wire import Headers, headers_for_upstream
+from proxy.domain.visibility import SAFE_METHODS, Ask, Using, with_for_sale, without_own_parameters
+from proxy.domain.wire import Headers, accepts_gzip, headers_for_upstream
 from proxy.errors import BadRequest
 
 
@@ -53,7 +47,7 @@ class ShopRequest:
 
     @property
     def accepts_gzip(self) -> bool:
-        return any("gzip" in value.lower() for name, value in self.headers if name.lower() == "accept-encoding")
+        return accepts_gzip([value for name, value in self.headers if name.lower() == "accept-encoding"])
 
     @property
     def wants_json(self) -> bool:
@@ -71,6 +65,10 @@ class ShopRequest:
         """
         asked = ", ".join(value for name, value in self.headers if name.lower() == "accept")
         return (("Accept", asked),) if "html+json" in asked.lower() or "plaintext+json" in asked.lower() else ()
+
+    def forwarded(self) -> ShopRequest:
+        """The same, asked for with the caller's own credential and kept for nobody."""
+        return replace(self, ask=Ask(Using.CALLER))
 
     def upstream_headers(self) -> tuple[tuple[str, str], ...]:
         """With the length of a body that has one: upstream may not take chunks.
@@ -105,20 +103,35 @@ def _encoded(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Reuse:
+    """An equal request may get the same answer until `fresh_until`, unless one of `release_ids` changes before.
+
+    `fetched_at` is when upstream was asked for what the answer is made of.
+    """
+
+    fetched_at: datetime
+    fresh_until: datetime
+    release_ids: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
-    """An answer to a client: end-to-end headers and the body as bytes, unpacked."""
+    """An answer to a client: end-to-end headers and the body as bytes, unpacked. `reuse` None: made for this once."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
     decision: Decision
+    reuse: Reuse | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """An answer whose body is passed on piece by piece, as it comes; nothing is added to its headers."""
+    """An answer whose body is passed on piece by piece, as it comes, packed as upstream packed it."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     pieces: AsyncIterator[bytes]
     decision: Decision
+    as_upstream_says: bool = False
+    """Upstream's own Cache-Control is believed, whoever asks."""

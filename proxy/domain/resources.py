@@ -20,7 +20,9 @@ class Kind(StrEnum):
     ROOT = "root"
     RELEASE = "release"
     DATABASE = "database"
-    """Catalogue data that is the same for everybody but for fields about the caller."""
+    """Catalogue data that is the same for everybody."""
+    DATABASE_LIST = "database_list"
+    """Lists of the catalogue, whose rows say something of the asking user (`stats.user`)."""
     SEARCH = "search"
     INVENTORY = "inventory"
     LISTING = "listing"
@@ -50,8 +52,9 @@ TABLE: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         (Kind.ROOT, r"/"),
         (Kind.RELEASE, r"/releases/(?P<release_id>[0-9]{1,10})"),
         (Kind.DATABASE, r"/releases/[0-9]+/(rating|stats)"),
-        (Kind.DATABASE, r"/masters/[0-9]+(/versions)?"),
-        (Kind.DATABASE, r"/(artists|labels)/[0-9]+(/releases)?"),
+        (Kind.DATABASE, r"/(masters|artists|labels)/[0-9]+"),
+        (Kind.DATABASE_LIST, r"/masters/[0-9]+/versions"),
+        (Kind.DATABASE_LIST, r"/(artists|labels)/[0-9]+/releases"),
         (Kind.SEARCH, r"/database/search"),
         (Kind.INVENTORY, r"/users/(?P<username>[^/]+)/inventory"),
         (Kind.LISTING, r"/marketplace/listings/[0-9]+"),

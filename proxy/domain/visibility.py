@@ -1,4 +1,4 @@
-"""Who asks, what may be asked for him with whose credential, and what must be taken out of the answer.
+"""What may be asked for a caller with whose credential, and what must be taken out of the answer.
 
 The tiers (public, identified, owner), the allow-list for the operator's credential and the fields that only an owner
 or the caller himself may see: every path of the proxy goes through `plan`.
@@ -6,44 +6,16 @@ or the caller himself may see: every path of the proxy goes through `plan`.
 
 from __future__ import annotations
 
-import hmac
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
+from proxy.domain.credentials import Caller, Tier, is_credential_parameter, parameter_name
 from proxy.domain.resources import Kind, Resource
-
-CREDENTIAL_PARAMETERS = frozenset({"token", "key", "secret"})
-"""Query parameters that Discogs takes for a credential; OAuth ones begin with `oauth_`."""
 
 PAGE_WALL = 100
 """A foreign inventory stops at this page; its owner's does not."""
-
-
-class Tier(StrEnum):
-    """What a caller has shown of himself. Whether an identified one owns a store, Discogs alone knows."""
-
-    PUBLIC = "public"
-    IDENTIFIED = "identified"
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """`authorization` and `query_credentials` are secrets: they go upstream or nowhere."""
-
-    tier: Tier
-    authorization: tuple[str, ...] = field(default=(), repr=False)
-    query_credentials: bool = False
-    signed: bool = False
-    """By OAuth with HMAC or RSA over the URL: cannot survive a change of host."""
-    is_operator: bool = False
-    """Bears the operator's own token: the shop's own front end, or the operator himself."""
-
-    @property
-    def has_credential(self) -> bool:
-        return bool(self.authorization) or self.query_credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +30,10 @@ class OperatorCredential:
     token: str | None = field(default=None, repr=False)
     public_view: bool = False
     """OWN_FRONT_END_VIEW=public: who bears that token gets what the public sees of public resources."""
+    foreign_shared: bool = True
+    """FOREIGN_INVENTORY=shared: identified callers get the shared copy of a store that is not theirs."""
+    refused: bool = False
+    """Discogs does not take it at the moment: what is asked for with it is asked for anonymously."""
 
 
 class Using(StrEnum):
@@ -83,11 +59,20 @@ class Ask:
     for_sale_only: bool = False
     strip: bool = False
     """Take out what only the operator may see."""
+    rich_only: bool = False
+    """The caller's own credential would show him pictures: a shared answer without any is not good enough for him."""
+    advice: str | None = field(default=None, compare=False)
+    """What the operator could set so that this would not be forwarded."""
 
     @property
     def shared(self) -> bool:
         """The answer is what the public sees: it may be kept and shown to others."""
         return self.using is not Using.CALLER
+
+    @property
+    def poor_will_do(self) -> bool:
+        """Nothing richer is due to the caller than what is seen without a credential."""
+        return self.shared and not self.rich_only
 
 
 Plan = Refuse | Ask
@@ -97,73 +82,82 @@ SIGNED_ADVICE = (
     'use oauth_signature_method="PLAINTEXT", or a token (Authorization: Discogs token=...).'
 )
 
+OWN_FRONT_END_ADVICE = (
+    "it is asked for with the operator's own token: if that is the shop's own front end, set OWN_FRONT_END_VIEW=public "
+    "and ask with status=For Sale: it then gets what the public sees, without drafts and owner's fields, from the "
+    "proxy's copies"
+)
+FOREIGN_ADVICE = (
+    "FOREIGN_INVENTORY=forward: with shared, identified callers who do not own the store get the proxy's copies, "
+    "without in_cart and stats.user"
+)
+NO_CREDENTIAL_ADVICE = (
+    "without a credential of the operator's the proxy's copies have no pictures: set DISCOGS_CONSUMER_KEY and "
+    "DISCOGS_CONSUMER_SECRET, and identified callers who do not own the store get them"
+)
+
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
-ANY_CREDENTIAL = frozenset({Kind.ROOT, Kind.RELEASE, Kind.DATABASE, Kind.SEARCH, Kind.INVENTORY})
+SAME_FOR_ALL = frozenset({Kind.ROOT, Kind.RELEASE, Kind.DATABASE})
+"""Nothing in them depends on the caller but pictures: identified callers share them."""
+
+ANY_CREDENTIAL = SAME_FOR_ALL | {Kind.DATABASE_LIST, Kind.SEARCH, Kind.INVENTORY}
 """Public resources for which the operator's credential may be used, whatever its kind."""
 
 NO_IDENTITY = frozenset({Kind.LISTING, Kind.MARKETPLACE_STATS, Kind.PROFILE})
 """Public resources whose answer follows the asking user (currency, e-mail, drafts): never with the operator's token."""
 
 
-def caller_of(authorization: Sequence[str], raw_query: str, operators_token: str | None = None) -> Caller:
-    """Credentials in the query count like headers. An Authorization of unknown form counts as identifying somebody."""
-    parameters = {name.lower(): value for name, value in parse_qsl(raw_query, keep_blank_values=True)}
-    in_query = any(is_credential_parameter(name) for name in parameters)
-    signature_method = parameters.get("oauth_signature_method") or _signature_method(authorization)
-    return Caller(
-        tier=Tier.IDENTIFIED if _identifies(authorization, parameters) else Tier.PUBLIC,
-        authorization=tuple(authorization),
-        query_credentials=in_query,
-        signed=bool(signature_method) and signature_method.upper() != "PLAINTEXT",
-        is_operator=operators_token is not None and _bears_only(operators_token, authorization, parameters),
-    )
-
-
-def _bears_only(token: str, authorization: Sequence[str], parameters: Mapping[str, str]) -> bool:
-    """This token and no other credential beside it. Compared in constant time."""
-    shown = [found[1] if (found := TOKEN.fullmatch(value)) else "" for value in authorization]
-    shown += [parameters["token"]] if "token" in parameters else []
-    others = any(is_credential_parameter(name) and name != "token" for name in parameters)
-    return (
-        bool(shown)
-        and not others
-        and all(hmac.compare_digest(each.encode("utf-8", "surrogatepass"), token.encode()) for each in shown)
-    )
-
-
-def is_credential_parameter(name: str) -> bool:
-    return name.lower() in CREDENTIAL_PARAMETERS or name.lower().startswith("oauth_")
-
-
-def _identifies(authorization: Sequence[str], parameters: Mapping[str, str]) -> bool:
-    in_query = "token" in parameters or any(name.startswith("oauth_") for name in parameters)
-    return in_query or any(not KEY_AND_SECRET.fullmatch(value) for value in authorization)
-
-
-TOKEN = re.compile(r"\s*Discogs\s+token\s*=\s*([^\s,]+)\s*", re.IGNORECASE)
-KEY_AND_SECRET = re.compile(r"\s*Discogs\s+(?:(?:key|secret)\s*=\s*[^\s,]*\s*,?\s*)+", re.IGNORECASE)
-SIGNATURE_METHOD = re.compile(r'\boauth_signature_method\s*=\s*"?([^",\s]*)', re.IGNORECASE)
-
-
-def _signature_method(authorization: Sequence[str]) -> str:
-    found = [SIGNATURE_METHOD.search(value) for value in authorization if value.strip().lower().startswith("oauth")]
-    return next((match[1] for match in found if match), "")
-
-
 def plan(method: str, resource: Resource, caller: Caller, operator: OperatorCredential | None, raw_query: str) -> Plan:
-    """The one decision about credentials, for every request that may go upstream."""
+    """The one decision about credentials, for every request that may go upstream.
+
+    A credential that is not sent is not checked: with a wrong one Discogs itself would answer 401, here its bearer may
+    get what the public gets. Whatever is forwarded is Discogs' to refuse.
+    """
     if caller.signed:
         return Refuse(SIGNED_ADVICE)
-    if caller.tier is Tier.IDENTIFIED and not _wants_public_view(resource, caller, operator, raw_query):
-        return Ask(Using.CALLER)
+    public = _public(method, resource, operator, raw_query)
+    if caller.tier is Tier.PUBLIC or _wants_public_view(resource, caller, operator, raw_query):
+        return public or Ask(Using.CALLER if caller.has_credential else Using.NOBODY)
+    if public and operator and not operator.refused and _is_shared_with(caller, resource, operator):
+        return replace(public, rich_only=True)
+    return Ask(Using.CALLER, advice=_advice(caller, operator) if resource.kind is Kind.INVENTORY else None)
+
+
+def depends_on_username(
+    method: str, resource: Resource, caller: Caller, operator: OperatorCredential | None, raw_query: str
+) -> bool:
+    """He would get the shared copy of this store if we knew that it is not his."""
+    if resource.kind is not Kind.INVENTORY or caller.tier is Tier.PUBLIC:
+        return False
+    stranger = plan(method, resource, replace(caller, username=""), operator, raw_query)
+    return isinstance(stranger, Ask) and stranger.rich_only
+
+
+def _public(method: str, resource: Resource, operator: OperatorCredential | None, raw_query: str) -> Ask | None:
+    """What the public sees, asked for with the operator's credential; None where that must not be used."""
     if operator is None or not _allowed(method, resource, operator, raw_query):
-        return Ask(Using.CALLER if caller.has_credential else Using.NOBODY)
+        return None
     return Ask(
         Using.OPERATOR,
         for_sale_only=operator.identifies and resource.kind is Kind.INVENTORY,
         strip=operator.identifies,
     )
+
+
+def _is_shared_with(caller: Caller, resource: Resource, operator: OperatorCredential) -> bool:
+    """Of a store that is not his an identified caller sees what is For Sale, whatever status he asks for."""
+    if resource.kind is Kind.INVENTORY:
+        return operator.foreign_shared and not caller.may_own(resource.username)
+    return resource.kind in SAME_FOR_ALL
+
+
+def _advice(caller: Caller, operator: OperatorCredential | None) -> str | None:
+    if operator is None:
+        return NO_CREDENTIAL_ADVICE
+    if caller.is_operator:
+        return OWN_FRONT_END_ADVICE
+    return None if operator.foreign_shared else FOREIGN_ADVICE
 
 
 def _wants_public_view(resource: Resource, caller: Caller, operator: OperatorCredential | None, raw_query: str) -> bool:
@@ -193,33 +187,34 @@ def _allowed(method: str, resource: Resource, operator: OperatorCredential, raw_
 
 
 def _owners_privilege(raw_query: str) -> bool:
-    """An owner may read beyond the wall and sort by what only he sees: the public is refused that by Discogs itself."""
-    parameters = dict(parse_qsl(raw_query))
-    page = parameters.get("page", "")
-    return parameters.get("sort", "") in ("location", "status") or not (
-        page == "" or (page.isdecimal() and len(page) < 10 and int(page) <= PAGE_WALL)
+    """An owner may read beyond the wall and sort by what only he sees: the public is refused that by Discogs itself.
+
+    Of a parameter that is there twice either may count, and a semicolon may part parameters.
+    """
+    given = [(name.lower(), value) for name, value in parse_qsl(raw_query)]
+    return ";" in unquote(raw_query) or any(
+        value.strip().lower() in ("location", "status") if name == "sort" else name == "page" and not _is_shown(value)
+        for name, value in given
     )
 
 
+def _is_shown(page: str) -> bool:
+    return page.isdecimal() and len(page) < 10 and int(page) <= PAGE_WALL
+
+
 # --- queries ------------------------------------------------------------------------------------------------------
-
-
-def without_credentials(raw_query: str) -> str:
-    """The query without credential parameters; the rest stays byte for byte."""
-    return "&".join(part for part in raw_query.split("&") if part and not is_credential_parameter(_name(part)))
-
 
 OWN_PARAMETERS = frozenset({"min_confidence"})
 """Of requests for releases and inventories: ours, never sent upstream."""
 
 
 def without_own_parameters(raw_query: str) -> str:
-    return "&".join(part for part in raw_query.split("&") if part and _name(part) not in OWN_PARAMETERS)
+    return "&".join(part for part in raw_query.split("&") if part and parameter_name(part) not in OWN_PARAMETERS)
 
 
 def with_for_sale(raw_query: str) -> str:
     """The query with `status=For Sale` in place of any other status."""
-    kept = [part for part in raw_query.split("&") if part and _name(part).lower() != "status"]
+    kept = [part for part in raw_query.split("&") if part and parameter_name(part).lower() != "status"]
     return "&".join([*kept, urlencode({"status": "For Sale"})])
 
 
@@ -236,13 +231,8 @@ def as_the_client_asked(url: str, raw_query: str) -> str:
 
 
 def _is_ours_to_change(part: str) -> bool:
-    name = _name(part).lower()
+    name = parameter_name(part).lower()
     return name == "status" or name in OWN_PARAMETERS or is_credential_parameter(name)
-
-
-def _name(part: str) -> str:
-    pairs = parse_qsl(part, keep_blank_values=True)
-    return pairs[0][0] if pairs else ""
 
 
 # --- fields -------------------------------------------------------------------------------------------------------
@@ -251,6 +241,10 @@ OWNER_LISTING_FIELDS = frozenset(
     {"weight", "estimated_weight", "format_quantity", "external_id", "location", "quantity", "in_cart"}
 )
 """Of a listing, what its owner or the caller alone sees (Discogs documentation, Marketplace: Inventory)."""
+
+
+STRANGERS_VALUES: dict[str, object] = {"shipping_price": {}, "original_shipping_price": {}, "offer_submitted": False}
+"""Of a listing, what a stranger sees without a value: shipping is filled in for its owner, an offer for who made it."""
 
 
 def public_inventory(body: dict[str, object]) -> dict[str, object]:
@@ -266,7 +260,7 @@ def public_inventory(body: dict[str, object]) -> dict[str, object]:
 
 
 def public_listing(row: dict[str, object]) -> dict[str, object]:
-    kept = {key: value for key, value in row.items() if key not in OWNER_LISTING_FIELDS}
+    kept = {key: STRANGERS_VALUES.get(key, value) for key, value in row.items() if key not in OWNER_LISTING_FIELDS}
     return _without_user(kept)
 
 
@@ -287,3 +281,13 @@ def _without_user(row: dict[str, object]) -> dict[str, object]:
     if isinstance(stats := kept.get("stats"), dict):
         kept["stats"] = {key: value for key, value in stats.items() if key != "user"}
     return kept
+
+
+PICTURE = rb'"(?:thumb|thumbnail|cover_image|uri150)"\s*:\s*'
+ANY_PICTURE = re.compile(PICTURE)
+FILLED_PICTURE = re.compile(PICTURE + rb'"[^"]')
+
+
+def is_poor(body: bytes) -> bool:
+    """There are places for pictures and all of them are empty, as Discogs shows them to who bears no credential."""
+    return ANY_PICTURE.search(body) is not None and FILLED_PICTURE.search(body) is None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -86,9 +87,32 @@ def headers_for_client(headers: Headers) -> list[tuple[str, str]]:
     ]
 
 
+@lru_cache(maxsize=256)
+def _takes_gzip(accept_encoding: str) -> bool:
+    """RFC 9110 section 12.5.3."""
+    offers = {}
+    for offer in accept_encoding.lower().split(","):
+        coding, _, weight = offer.replace(" ", "").partition(";q=")
+        offers[coding] = weight.rstrip("0") not in ("", "0.") if _ else True
+    return offers.get("gzip", offers.get("x-gzip", offers.get("*", False)))
+
+
+def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
+    """Whether a client takes gzip, by its Accept-Encoding headers."""
+    return _takes_gzip(",".join(accept_encoding)) if accept_encoding else False
+
+
 def named_by_connection(headers: Headers) -> frozenset[str]:
     values = [value for name, value in headers if name.lower() == "connection"]
     return frozenset(token.strip().lower() for value in values for token in value.split(","))
+
+
+def header_lines(headers: Headers) -> bytes:
+    """As they go over the wire (RFC 9112 section 5). Raises ValueError for a value that would begin another line."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    if any(line.count("\r") > 1 or line.count("\n") > 1 or "\0" in line for line in lines):
+        raise ValueError("a header holds a line break")
+    return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 # --- origins ------------------------------------------------------------------------------------------------------

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from proxy import keys
+from proxy.domain.credentials import Caller, Tier, caller_of
 from proxy.domain.merge import Audience
 from proxy.domain.origins import public_origin
+from proxy.domain.policy import Decision
 from proxy.domain.request import Served, ShopRequest, Streamed, split_target
-from proxy.domain.resources import Kind, resource_of
-from proxy.domain.validators import entity_tag, headers_of_304, is_known
-from proxy.domain.visibility import SAFE_METHODS, Refuse, Tier, caller_of, plan
+from proxy.domain.resources import UNKNOWN, Kind, Resource, resource_of
+from proxy.domain.validators import headers_of_304, is_known
+from proxy.domain.visibility import SAFE_METHODS, Plan, Refuse, depends_on_username, plan
+from proxy.domain.wire import accepts_gzip
 from proxy.errors import BadRequest, ProxyError, Unauthorized
+from proxy.handlers.hits import shortcut_of
 from proxy.handlers.middleware import set_cors
+from proxy.services.copies import TooPoor
+from proxy.services.finished import Finished, finish
 
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
-COMPRESS_FROM_BYTES = 1024
 
 
 class MethodNotAllowed(ProxyError):
@@ -27,24 +35,42 @@ class MethodNotAllowed(ProxyError):
 async def discogs(request: web.Request) -> web.StreamResponse:
     shop_request = read_request(request)
     request[keys.KIND] = shop_request.resource.kind.value
-    trace, audience = request[keys.TRACE], audience_of(request)
-    safe = shop_request.method in SAFE_METHODS
-    match shop_request.resource:
-        case resource if safe and resource.kind is Kind.RELEASE and resource.release_id:
-            answer = await request.app[keys.RELEASES].serve(shop_request, resource.release_id, audience, trace)
-            return write(request, shop_request, answer)
-        case resource if safe and resource.kind is Kind.INVENTORY and resource.username:
-            answer = await request.app[keys.INVENTORY].serve(shop_request, resource.username, audience, trace)
-            return write(request, shop_request, answer)
+    try:
+        return await answer(request, shop_request)
+    except TooPoor:
+        return await answer(request, shop_request.forwarded())
+
+
+async def answer(request: web.Request, shop_request: ShopRequest) -> web.StreamResponse:
+    """From memory, else by the service of the resource. Raises ProxyError; TooPoor before anything has been written."""
+    finished = request.app[keys.FINISHED]
+    if hit := finished.find(shop_request):
+        if shortcut := shortcut_of(request, request.app[keys.SETTINGS]):
+            finished.add_shortcut(shortcut, shop_request)
+        return write(request, hit.answer, hit.decision)
+    begun = finished.begin()
+    async with answered(request, shop_request) as found:
+        if isinstance(found, Streamed):
+            return await stream(request, shop_request, found)
+        pack = shop_request.accepts_gzip or found.reuse is not None
+        made = await finish(with_own_headers(found, shop_request), pack=pack)
+        finished.keep(shop_request, made, found.reuse, begun)
+        return write(request, made, found.decision)
+
+
+@asynccontextmanager
+async def answered(request: web.Request, shop_request: ShopRequest) -> AsyncIterator[Served | Streamed]:
+    """By the service of the resource. Raises ProxyError."""
+    app, trace = request.app, request[keys.TRACE]
+    resource = shop_request.resource if shop_request.method in SAFE_METHODS else UNKNOWN
+    match resource:
+        case Resource(kind=Kind.RELEASE, release_id=int(release_id)):
+            yield await app[keys.RELEASES].serve(shop_request, release_id, audience_of(request), trace)
+        case Resource(kind=Kind.INVENTORY, username=str(username)):
+            yield await app[keys.INVENTORY].serve(shop_request, username, audience_of(request), trace)
         case _:
-            return await pass_through(request, shop_request)
-
-
-async def pass_through(request: web.Request, shop_request: ShopRequest) -> web.StreamResponse:
-    async with request.app[keys.PASSTHROUGH].serve(shop_request, request[keys.TRACE]) as answer:
-        if isinstance(answer, Streamed):
-            return await stream(request, answer)
-        return write(request, shop_request, answer)
+            async with app[keys.PASSTHROUGH].serve(shop_request, trace) as answer:
+                yield answer
 
 
 def read_request(request: web.Request) -> ShopRequest:
@@ -53,11 +79,7 @@ def read_request(request: web.Request) -> ShopRequest:
         raise MethodNotAllowed(f"Method {request.method} is not allowed for this resource.")
     raw_path, raw_query = split_target(request.raw_path)
     resource = resource_of(raw_path)
-    operator = request.app[keys.UPSTREAM].operator
-    caller = caller_of(
-        request.headers.getall("Authorization", []), raw_query, operator.token if operator is not None else None
-    )
-    decided = plan(request.method, resource, caller, operator, raw_query)
+    caller, decided = decided_for(request, resource, raw_query)
     if isinstance(decided, Refuse):
         raise Unauthorized(decided.advice)
     return ShopRequest(
@@ -71,6 +93,18 @@ def read_request(request: web.Request) -> ShopRequest:
         public_origin=origin_of(request),
         body=_pieces(request) if request.can_read_body else None,
     )
+
+
+def decided_for(request: web.Request, resource: Resource, raw_query: str) -> tuple[Caller, Plan]:
+    """Who asks, and what may be asked for him. Until we know whose his credential is he is forwarded."""
+    operator = request.app[keys.UPSTREAM].operator_now
+    caller = caller_of(
+        request.headers.getall("Authorization", []), raw_query, operator.token if operator is not None else None
+    )
+    if caller.credential and depends_on_username(request.method, resource, caller, operator, raw_query):
+        request_id = request[keys.TRACE].request_id
+        caller = replace(caller, username=request.app[keys.IDENTITIES].username_of(caller.credential, request_id))
+    return caller, plan(request.method, resource, caller, operator, raw_query)
 
 
 async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
@@ -104,24 +138,26 @@ def audience_of(request: web.Request) -> Audience:
     return Audience(pending_from, min_confidence)
 
 
-def write(request: web.Request, shop_request: ShopRequest, answer: Served) -> web.Response:
-    request[keys.DECISION] = answer.decision
-    response = web.Response(status=answer.status, body=answer.body)
-    _set_headers(response, answer.headers)
-    response.headers["Cache-Control"] = cache_control(shop_request)
-    _vary(response, "Accept-Encoding", "Authorization")
-    return revalidated(request, response) if answer.status == 200 else response
+def with_own_headers(answer: Served, request: ShopRequest) -> Served:
+    theirs = [(name, value) for name, value in answer.headers if name.lower() not in ("cache-control", "vary")]
+    vary = [value for name, value in answer.headers if name.lower() == "vary"]
+    own = [("Cache-Control", cache_control(request)), ("Vary", joined_vary(*vary, "Accept-Encoding, Authorization"))]
+    return replace(answer, headers=(*theirs, *own))
 
 
-def revalidated(request: web.Request, response: web.Response) -> web.Response:
-    """With an ETag; 304 for a client that has these very bytes (RFC 9110 section 13.1.2), else packed if that pays."""
-    body = response.body if isinstance(response.body, bytes) else b""
-    tag = entity_tag(body)
-    response.headers["ETag"] = tag
-    if request.method in SAFE_METHODS and is_known(tag, request.headers.getall("If-None-Match", [])):
-        return web.Response(status=304, headers=headers_of_304(response.headers))
-    if len(body) >= COMPRESS_FROM_BYTES:
-        response.enable_compression()
+def write(request: web.Request, answer: Finished, decision: Decision) -> web.Response:
+    """304 for a client that has these very bytes (RFC 9110 section 13.1.2), else packed for one that takes gzip."""
+    request[keys.DECISION] = decision
+    if (
+        answer.tag
+        and request.method in SAFE_METHODS
+        and is_known(answer.tag, request.headers.getall("If-None-Match", []))
+    ):
+        return web.Response(status=304, headers=headers_of_304(CIMultiDict(answer.headers)))
+    packed = answer.packed if accepts_gzip(request.headers.getall("Accept-Encoding", [])) else None
+    response = web.Response(status=answer.status, body=packed or answer.body, headers=answer.headers)
+    if packed:
+        response.headers["Content-Encoding"] = "gzip"
     return response
 
 
@@ -130,11 +166,14 @@ def cache_control(request: ShopRequest) -> str:
     return "private, no-cache" if request.caller.tier is Tier.IDENTIFIED else "public, no-cache"
 
 
-async def stream(request: web.Request, answer: Streamed) -> web.StreamResponse:
+async def stream(request: web.Request, shop_request: ShopRequest, answer: Streamed) -> web.StreamResponse:
     """Pieces as they come. When upstream breaks off, so do we: a short body must not look whole."""
     request[keys.DECISION] = answer.decision
     response = web.StreamResponse(status=answer.status)
     _set_headers(response, answer.headers)
+    private = shop_request.caller.tier is Tier.IDENTIFIED and not answer.as_upstream_says
+    if private and "no-store" not in response.headers.get("Cache-Control", ""):
+        response.headers["Cache-Control"] = cache_control(shop_request)  # Discogs calls everything public
     set_cors(request, response)
     await response.prepare(request)
     try:
@@ -148,10 +187,10 @@ async def stream(request: web.Request, answer: Streamed) -> web.StreamResponse:
     return response
 
 
-def _vary(response: web.StreamResponse, *names: str) -> None:
+def joined_vary(*values: str) -> str:
     """One Vary header: upstream's names and ours, each once."""
-    theirs = [name.strip() for value in response.headers.popall("Vary", []) for name in value.split(",")]
-    response.headers["Vary"] = ", ".join({name.lower(): name for name in (*theirs, *names) if name}.values())
+    names = [name.strip() for value in values for name in value.split(",")]
+    return ", ".join({name.lower(): name for name in names if name}.values())
 
 
 def _set_headers(response: web.StreamResponse, headers: tuple[tuple[str, str], ...]) -> None:

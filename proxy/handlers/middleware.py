@@ -9,19 +9,20 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import web
 
 from proxy import keys
-from proxy.adapters.upstream import Trace
+from proxy.adapters.upstream import Trace, Upstream
+from proxy.domain.credentials import without_credentials
 from proxy.domain.origins import cors_headers, preflight_headers
-from proxy.domain.policy import OWN
-from proxy.domain.visibility import without_credentials
+from proxy.domain.policy import OWN, Decision
 from proxy.domain.wire import encode_json
 from proxy.errors import ProxyError, Unauthorized
 
@@ -55,9 +56,7 @@ def error_response(error: ProxyError) -> web.Response:
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     started = time.perf_counter()
-    given = request.headers.get("X-Request-Id", "")
-    trace = Trace(given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
-    request[keys.TRACE] = trace
+    trace = request[keys.TRACE] = new_trace(request)
     request[keys.DECISION] = OWN
     status: int | str = "aborted"
     try:
@@ -66,19 +65,28 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
     finally:
         seconds = time.perf_counter() - started
-        _count(request, status, seconds)
-        _log(request, trace, status, seconds)
+        observed(request.app, request, request.get(keys.KIND, "own"), request[keys.DECISION], trace, status, seconds)
 
 
-def _count(request: web.Request, status: int | str, seconds: float) -> None:
-    metrics, decision = request.app[keys.METRICS], request[keys.DECISION]
-    kind = request.get(keys.KIND, "own")
-    metrics.requests.labels(kind, decision.source.value, str(status)).inc()
-    metrics.request_seconds.labels(kind, decision.source.value).observe(seconds)
+def new_trace(request: web.BaseRequest) -> Trace:
+    """With the client's X-Request-Id where it is a plain one."""
+    given = request.headers.get("X-Request-Id", "")
+    return Trace(given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16))
 
 
-def _log(request: web.Request, trace: Trace, status: int | str, seconds: float) -> None:
-    decision = request[keys.DECISION]
+def observed(
+    app: web.Application,
+    request: web.BaseRequest,
+    kind: str,
+    decision: Decision,
+    trace: Trace,
+    status: int | str,
+    seconds: float,
+) -> None:
+    """The metrics and the canonical log line of a request that was answered."""
+    app[keys.METRICS].answered(kind, decision.source.value, status, seconds)
+    if not log.is_enabled_for(logging.INFO):
+        return
     log.info(
         "request",
         method=request.method,
@@ -96,19 +104,23 @@ def _log(request: web.Request, trace: Trace, status: int | str, seconds: float) 
 
 async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
     """The headers of every answer, streamed ones included."""
-    headers, decision = response.headers, request.get(keys.DECISION, OWN)
-    upstream = request.app[keys.UPSTREAM]
-    headers["Server"] = "discogs-proxy"
-    headers["Cache-Status"] = decision.cache_status()
-    if keys.TRACE in request:
-        headers["X-Request-Id"] = request[keys.TRACE].request_id
+    upstream = None if request.path.startswith(OPERATORS_PATHS) else request.app[keys.UPSTREAM]
+    response.headers.update(answer_headers(upstream, request.get(keys.DECISION, OWN), request.get(keys.TRACE)))
+
+
+def answer_headers(upstream: Upstream | None, decision: Decision, trace: Trace | None) -> dict[str, str]:
+    """What the proxy says of an answer. `upstream` is None where its budget is nobody's business."""
+    headers = {"Server": "discogs-proxy", "Cache-Status": decision.cache_status()}
+    if trace is not None:
+        headers["X-Request-Id"] = trace.request_id
     if decision.age_s is not None:
         headers["Age"] = str(int(decision.age_s))
-    if not request.path.startswith(OPERATORS_PATHS):
+    if upstream is not None:
         limit, remaining = upstream.limit, upstream.remaining
         headers["X-Discogs-Ratelimit"] = str(limit)
         headers["X-Discogs-Ratelimit-Used"] = str(max(0, limit - remaining))
         headers["X-Discogs-Ratelimit-Remaining"] = str(remaining)
+    return headers
 
 
 @web.middleware

@@ -10,6 +10,9 @@ from matcher.errors import DatabaseUnavailable
 from proxy import keys
 from proxy.handlers.middleware import json_response
 
+REASONS = ("credential", "discogs", "budget", "database")
+"""Always told, so that an alert can see them end; a background task that died bears its own name."""
+
 
 async def healthz(_: web.Request) -> web.Response:
     """The process lives and its event loop turns."""
@@ -18,13 +21,19 @@ async def healthz(_: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """200 while shoppers can be served, with what is degraded and why: reads go on without the database."""
-    degraded = dict(request.app[keys.HEALTH].degraded) | request.app[keys.UPSTREAM].troubles()
+    found = await degraded(request.app)
+    return json_response({"status": "degraded" if found else "ready", "degraded": found})
+
+
+async def degraded(app: web.Application) -> dict[str, str]:
+    """What is degraded now and why, by name."""
+    found = app[keys.HEALTH].degraded | app[keys.UPSTREAM].troubles()
     try:
-        async with request.app[keys.DATABASE].connection() as connection:
+        async with app[keys.DATABASE].connection() as connection:
             await connection.execute("SELECT 1")
     except DatabaseUnavailable as error:
-        degraded["database"] = f"away: no enrichment, nothing is recorded ({error})"
-    return json_response({"status": "degraded" if degraded else "ready", "degraded": degraded})
+        found["database"] = f"away: no enrichment, nothing is recorded ({error})"
+    return found
 
 
 async def metrics(request: web.Request) -> web.Response:
@@ -36,6 +45,10 @@ async def metrics(request: web.Request) -> web.Response:
                 measured.queue.labels(status.value).set(count)
     except DatabaseUnavailable:
         measured.queue.clear()
+    reasons = await degraded(request.app)
+    measured.degraded.clear()
+    for reason in (*REASONS, *reasons):
+        measured.degraded.labels(reason).set(reason in reasons)
     measured.upstream_remaining.set(request.app[keys.UPSTREAM].remaining)
     for task, restarts in request.app[keys.HEALTH].restarts.items():
         measured.restarts.labels(task).set(restarts)

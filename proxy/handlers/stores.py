@@ -6,8 +6,11 @@ from aiohttp import web
 
 from proxy import keys
 from proxy.domain.paging import requested_page
+from proxy.domain.request import Served
+from proxy.domain.wire import accepts_gzip
 from proxy.errors import NotFound
-from proxy.handlers.discogs import audience_of, origin_of, revalidated
+from proxy.handlers.discogs import audience_of, origin_of, write
+from proxy.services.finished import finish
 from proxy.setting_values import USERNAME
 
 SOURCE_LINK = '<https://www.discogs.com/>; rel="via"; title="Data provided by Discogs."'
@@ -23,10 +26,15 @@ async def inventory(request: web.Request) -> web.Response:
         origin_of(request),
         request[keys.TRACE],
     )
-    request[keys.DECISION] = answer.decision
-    response = web.Response(body=answer.body, content_type="application/json", headers={"Link": SOURCE_LINK})
-    response.headers["Cache-Control"] = "public, no-cache" if answer.complete else "no-store"
-    return revalidated(request, response)
+    headers = (
+        ("Content-Type", "application/json"),
+        ("Link", SOURCE_LINK),
+        ("Cache-Control", "public, no-cache" if answer.complete else "no-store"),
+        ("Vary", "Accept-Encoding"),
+    )
+    made = Served(200, headers, answer.body, answer.decision)
+    pack = accepts_gzip(request.headers.getall("Accept-Encoding", []))
+    return write(request, await finish(made, pack=pack), answer.decision)
 
 
 def username_of(request: web.Request) -> str:

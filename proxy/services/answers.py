@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from proxy.adapters.upstream import Answer, checked_json
 from proxy.domain.policy import Decision
-from proxy.domain.request import Served, ShopRequest
+from proxy.domain.request import Reuse, Served, ShopRequest
 from proxy.domain.wire import (
     BrokenBody,
     decode_json,
@@ -59,7 +59,14 @@ def _jsonp_document(answer: Answer) -> Document:
     return Document(data, encode_json(data), seal)
 
 
-def served(request: ShopRequest, answer: Answer, body: bytes, decision: Decision, upstream_origin: str) -> Served:
+def served(
+    request: ShopRequest,
+    answer: Answer,
+    body: bytes,
+    decision: Decision,
+    upstream_origin: str,
+    reuse: Reuse | None = None,
+) -> Served:
     """The answer with upstream's end-to-end headers; origins rewritten in body, Link and Location."""
     origins = (upstream_origin, OFFICIAL_API_URL)
     return Served(
@@ -67,6 +74,7 @@ def served(request: ShopRequest, answer: Answer, body: bytes, decision: Decision
         headers=tuple(client_headers(answer, origins, request.public_origin)),
         body=rewrite_origins(body, origins, request.public_origin),
         decision=decision,
+        reuse=reuse,
     )
 
 

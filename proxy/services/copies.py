@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote
 
 import structlog
@@ -15,24 +15,27 @@ from proxy.adapters.responses import ResponseStore, StoredAnswer
 from proxy.adapters.single_flight import SingleFlight
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
+from proxy.domain.hold_down import HoldDown
 from proxy.domain.lifetimes import Lifetime, Use, lifetime
 from proxy.domain.policy import Decision, Source
-from proxy.domain.request import ShopRequest
+from proxy.domain.request import Reuse, ShopRequest
 from proxy.domain.resources import Kind
-from proxy.domain.visibility import SAFE_METHODS, Using
+from proxy.domain.visibility import Using, is_poor
 from proxy.domain.wire import headers_for_client, is_jsonp
-from proxy.errors import BudgetExhausted, UpstreamBroken, UpstreamTimeout
+from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken, UpstreamTimeout
 from proxy.services.answers import Change, document
 
 REFRESH_PATIENCE_S = 600.0
 """How long a refresh behind a copy waits for budget."""
 
-HOLD_DOWN_S = 20.0
-"""After a failure the copy is shown for so long without asking again."""
+TOO_OLD_AGAIN_S = 60.0
 
-HELD_MAX = 10_000
 
-FAILURES = (UpstreamBroken, UpstreamTimeout, BudgetExhausted)
+class TooPoor(Exception):
+    """The shared answer has no pictures, and the caller's own credential would show him some: to be forwarded."""
+
+
+FAILURES = (UpstreamBroken, UpstreamTimeout, BudgetExhausted, Degraded)
 FAILED_FROM = 500
 
 log = structlog.get_logger()
@@ -51,11 +54,17 @@ class Copies:
     content_max_age_s: float
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _refreshing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    _held_until: dict[str, float] = field(default_factory=dict)
+    _held: HoldDown = field(default_factory=HoldDown)
     _flights: SingleFlight[Fetched] = field(default_factory=SingleFlight)
 
     async def fetch(self, request: ShopRequest, call: Call, trace: Trace, public: Change) -> Fetched:
-        """Raises ProxyError where upstream does not answer and there is no copy that may be shown."""
+        """Raises TooPoor, and ProxyError where upstream does not answer and there is no copy that may be shown."""
+        fetched = await self._fetch(request, call, trace, public)
+        if request.ask.rich_only and is_poor(fetched.answer.body):
+            raise TooPoor
+        return fetched
+
+    async def _fetch(self, request: ShopRequest, call: Call, trace: Trace, public: Change) -> Fetched:
         key = self._key(request)
         if key is None:
             began = self.now()
@@ -72,20 +81,30 @@ class Copies:
             case _Copy(use=Use.WHILE_RENEWED):
                 self._refresh_behind(asked, trace.request_id)
                 return copy.shown(Source.STALE, Use.WHILE_RENEWED)
+        return await self._renewed(asked, stored, trace)
+
+    async def _renewed(self, asked: _Asked, stored: StoredAnswer | None, trace: Trace) -> Fetched:
+        """From upstream, else from what is stored. Raises ProxyError."""
         try:
             found = await self._renew(asked, trace)
-        except FAILURES:
-            if (copy := self._copy(asked, stored)) is None:  # looked at again: the attempt took its time
-                raise
+        except FAILURES as error:
+            if (copy := self._copy(asked, stored)) is not None:  # looked at again: the attempt took its time
+                return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
+            raise (too_old(error) if stored else error) from error
+        if not is_failure(found.answer.status) or stored is None:
+            return replace(found, decision=replace(found.decision, forwarded="stale" if stored else "uri-miss"))
+        if (copy := self._copy(asked, stored)) is not None:
             return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
-        if is_failure(found.answer.status) and (copy := self._copy(asked, stored)) is not None:
-            return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
-        return found
+        raise too_old(failure(found.answer.status))
 
-    async def changed(self, request: ShopRequest, status: int) -> None:
-        """A write went through: copies of what it names are dropped (RFC 9111 section 4.4)."""
-        if request.method not in SAFE_METHODS and status < 400:
-            await self.store.purge([request.raw_path], soft=False)
+    async def fresh(self, call: Call, kind: Kind) -> StoredAnswer | None:
+        """The copy, if it is a good answer and fresh, of what `call` asks for everybody's sake."""
+        key = _key(call.using, call.target)
+        stored = await self.store.read(key)
+        if stored is None or stored.answer.status != 200:
+            return None
+        life, age_s = self._lifetime(kind, key, stored.answer), (self.now() - stored.fetched_at).total_seconds()
+        return stored if life is not None and life.use(age_s, purged=stored.purged) is Use.FRESH else None
 
     async def stop(self) -> None:
         """Refreshes wait long for budget: they are not waited for."""
@@ -102,43 +121,38 @@ class Copies:
         # A semicolon may part parameters for upstream, and hide a credential from us.
         if not kept or ";" in unquote(query) or any(name.lower() == "callback" for name, _ in parse_qsl(query)):
             return None
-        media_type = "".join(value for _, value in request.media_types)
-        return f"{request.ask.using} {request.target} {media_type}"
+        return _key(request.ask.using, request.target, "".join(value for _, value in request.media_types))
 
     # --- copies ---
 
     def _copy(self, asked: _Asked, stored: StoredAnswer | None) -> _Copy | None:
         """None where there is none that may leave the proxy."""
-        life = self._lifetime(asked, stored.answer) if stored else None
+        life = self._lifetime(asked.kind, asked.key, stored.answer) if stored else None
         if stored is None or life is None:
             return None
         age_s = (self.now() - stored.fetched_at).total_seconds()
         use = life.use(age_s, purged=stored.purged)
         return None if use is Use.NOTHING else _Copy(stored, age_s, life, use)
 
-    def _lifetime(self, asked: _Asked, answer: Answer) -> Lifetime | None:
-        kind_s = self.lifetimes[asked.request.resource.kind]
+    def _lifetime(self, kind: Kind, key: str, answer: Answer) -> Lifetime | None:
         said = answer.headers.get("Cache-Control", "")
-        return lifetime(answer.status, said, kind_s, asked.key, self.content_max_age_s)
+        return lifetime(answer.status, said, self.lifetimes[kind], key, self.content_max_age_s)
 
     def _is_held(self, key: str) -> bool:
-        until = self._held_until.get(key)
-        if until is not None and until <= self.now().timestamp():
-            del self._held_until[key]
-            return False
-        return until is not None
+        return self._held.holds(key, self.now().timestamp())
 
     def _hold(self, key: str) -> None:
-        if len(self._held_until) >= HELD_MAX:
-            self._held_until.clear()
-        self._held_until[key] = self.now().timestamp() + HOLD_DOWN_S
+        self._held.failed(key, self.now().timestamp())
 
     async def _renew(self, asked: _Asked, trace: Trace) -> Fetched:
         """Ask upstream, once for all who ask at the same time, and keep the answer.
 
         A failure holds down the next attempts for a while.
         """
-        return await self._flights.join((asked.key, asked.call.lane), lambda: self._ask(asked, trace))
+        flight = (asked.key, asked.call.lane)
+        collapsed = self._flights.is_under_way(flight)
+        found = await self._flights.join(flight, lambda: self._ask(asked, trace))
+        return replace(found, decision=replace(found.decision, collapsed=True)) if collapsed else found
 
     async def _ask(self, asked: _Asked, trace: Trace) -> Fetched:
         began = self.now()  # the answer is no younger than its request
@@ -151,16 +165,18 @@ class Copies:
         except FAILURES:
             self._hold(asked.key)
             raise
-        await self._keep(asked, answer, began)
-        return Fetched(answer, began, Decision(Source.MISS, upstream_status=answer.status))
-
-    async def _keep(self, asked: _Asked, answer: Answer, fetched_at: datetime) -> None:
-        """Not what was asked for anonymously because the credential is refused: copies made with it are richer."""
-        poorer = asked.request.ask.using is Using.OPERATOR and self.upstream.operator_refused
-        if poorer or is_jsonp(answer.content_type) or self._lifetime(asked, answer) is None:
-            return
+        decision = Decision(Source.MISS, upstream_status=answer.status)
+        life = self._lifetime_if_kept(asked, answer)
+        if life is None:
+            return Fetched(answer, began, decision)
         kept = Answer(answer.status, CIMultiDict(headers_for_client(answer.headers.items())), answer.body)
-        await self.store.write(asked.key, asked.request.raw_path, StoredAnswer(kept, fetched_at))
+        stored = await self.store.write(asked.key, asked.request.raw_path, StoredAnswer(kept, began))
+        return Fetched(answer, began, replace(decision, stored=stored), began + timedelta(seconds=life.fresh_s))
+
+    def _lifetime_if_kept(self, asked: _Asked, answer: Answer) -> Lifetime | None:
+        """None for what was asked for anonymously because the credential is refused: copies made with it are richer."""
+        poorer = asked.request.ask.using is Using.OPERATOR and self.upstream.operator_refused
+        return None if poorer or is_jsonp(answer.content_type) else self._lifetime(asked.kind, asked.key, answer)
 
     def _refresh_behind(self, asked: _Asked, request_id: str) -> None:
         if asked.key in self._refreshing:
@@ -182,11 +198,19 @@ class Copies:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """`at` is when the request for it began: the answer's age counts from then."""
+    """`at` is when the request for it began: the answer's age counts from then.
+
+    `fresh_until` is None where an equal request must not be answered with it unseen.
+    """
 
     answer: Answer
     at: datetime
     decision: Decision
+    fresh_until: datetime | None = None
+
+    def reuse(self, release_ids: Iterable[int] = ()) -> Reuse | None:
+        """For an answer that is made of this and of what is known of `release_ids`."""
+        return Reuse(self.at, self.fresh_until, frozenset(release_ids)) if self.fresh_until else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +222,10 @@ class _Asked:
     call: Call
     public: Change
 
+    @property
+    def kind(self) -> Kind:
+        return self.request.resource.kind
+
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
@@ -208,9 +236,29 @@ class _Copy:
 
     def shown(self, source: Source, detail: str | None = None) -> Fetched:
         decision = Decision(source, age_s=self.age_s, ttl_s=self.life.fresh_s - self.age_s, detail=detail)
-        return Fetched(self.stored.answer, self.stored.fetched_at, decision)
+        at = self.stored.fetched_at
+        fresh_until = at + timedelta(seconds=self.life.fresh_s) if source is Source.HIT else None
+        return Fetched(self.stored.answer, at, decision, fresh_until)
+
+
+def _key(using: Using, target: str, media_type: str = "") -> str:
+    return f"{using} {target} {media_type}"
 
 
 def is_failure(status: int) -> bool:
     """A copy is better than that."""
     return status == 429 or status >= FAILED_FROM
+
+
+def failure(status: int) -> ProxyError:
+    if status == 429:
+        return BudgetExhausted("You are making requests too quickly.", TOO_OLD_AGAIN_S)
+    return UpstreamBroken(f"Discogs answered {status}.")
+
+
+def too_old(error: ProxyError) -> ProxyError:
+    """What is told where upstream fails and what is stored has passed its age; 429 stays what it is."""
+    if isinstance(error, BudgetExhausted | Degraded):
+        return error
+    message = f"{error.message} What is stored is too old to be shown."
+    return Degraded(message, error.retry_after_s or TOO_OLD_AGAIN_S)

@@ -22,10 +22,6 @@ from proxy.services.answers import document, error_served, made_public, served, 
 from proxy.services.copies import Copies
 
 ADVISED_MAX = 1000
-ADVICE = (
-    "if that is the shop's own front end, set OWN_FRONT_END_VIEW=public and ask with status=For Sale: it then gets "
-    "what the public sees, without drafts and owner's fields, from the proxy's copies"
-)
 
 log = structlog.get_logger()
 
@@ -57,25 +53,21 @@ class InventoryService:
         if answer.status != 200:
             return error_served(request, answer, self.upstream.origin, decision)
         found = document(answer)
-        page = _as_asked(request, found.content)
+        page, reuse = _as_asked(request, found.content), None
         try:
             known = await self._queue_and_look_up(page, username)
         except DatabaseUnavailable:
             decision = replace(decision, detail="no-database")
         else:
-            page = enrich_inventory(page, known, audience)
-        return served(request, answer, found.seal(encode_json(page)), decision, self.upstream.origin)
+            page, reuse = enrich_inventory(page, known, audience), fetched.reuse(known)
+        return served(request, answer, found.seal(encode_json(page)), decision, self.upstream.origin, reuse)
 
     def _advise(self, request: ShopRequest, username: str) -> None:
-        """A shop whose server sends its owner's token saves no calls: said once per store, with what to change."""
-        forwarded = request.caller.is_operator and not request.ask.shared
-        if forwarded and username.lower() not in self._advised and len(self._advised) < ADVISED_MAX:
-            self._advised.add(username.lower())
-            log.warning(
-                "store is forwarded, not kept: it is asked for with the operator's own token",
-                store=username,
-                change=ADVICE,
-            )
+        """A store that is forwarded saves no calls: said once per store, with what the operator can change."""
+        advice, store_name = request.ask.advice, username.lower()
+        if advice and store_name not in self._advised and len(self._advised) < ADVISED_MAX:
+            self._advised.add(store_name)
+            log.warning("store is forwarded, not kept", store=username, change=advice)
 
     async def _queue_and_look_up(self, page: dict[str, object], username: str) -> dict[int, Audio]:
         """In one transaction, so that what is shown as queued is queued."""

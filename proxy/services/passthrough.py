@@ -15,12 +15,13 @@ from multidict import CIMultiDict
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream, checked_json, pieces_of, read_whole
 from proxy.domain.budget import Lane
 from proxy.domain.policy import Decision, Source
-from proxy.domain.request import Served, ShopRequest, Streamed
+from proxy.domain.request import Reuse, Served, ShopRequest, Streamed
 from proxy.domain.resources import Kind
 from proxy.domain.visibility import public_database
 from proxy.domain.wire import is_html, is_json, is_jsonp
 from proxy.services.answers import client_headers, error_served, made_public, served, unchanged
 from proxy.services.copies import Copies
+from proxy.services.purge import PurgeService
 from proxy.services.shared_cache import SharedCache
 from proxy.settings import OFFICIAL_API_URL
 
@@ -33,6 +34,7 @@ class PassthroughService:
 
     upstream: Upstream
     copies: Copies
+    purge: PurgeService
     shared: SharedCache
 
     @asynccontextmanager
@@ -55,23 +57,23 @@ class PassthroughService:
         if request.wants_json:
             change = made_public(public_database) if request.ask.strip else unchanged
             found = await self.copies.fetch(request, call, trace, change)
-            yield self._whole(request, found.answer, found.decision)
+            yield self._whole(request, found.answer, found.decision, found.reuse())
             return
         async with self.upstream.open(call, trace) as response:
             decision = Decision(Source.BYPASS, upstream_status=response.status)
-            await self.copies.changed(request, response.status)
+            await self.purge.written(request, response.status)
             if _must_be_whole(request, response):
                 whole = await read_whole(response, self.upstream.deadline_s)
                 yield self._whole(request, whole, decision)
             else:
                 yield self._stream(request, response, decision)
 
-    def _whole(self, request: ShopRequest, answer: Answer, decision: Decision) -> Served:
+    def _whole(self, request: ShopRequest, answer: Answer, decision: Decision, reuse: Reuse | None = None) -> Served:
         if answer.status >= 300:
             return error_served(request, answer, self.upstream.origin, decision)
         if answer.status not in BODILESS and not is_jsonp(answer.content_type):
             checked_json(answer)
-        return served(request, answer, answer.body, decision, self.upstream.origin)
+        return served(request, answer, answer.body, decision, self.upstream.origin, reuse)
 
     def _stream(self, request: ShopRequest, response: aiohttp.ClientResponse, decision: Decision) -> Streamed:
         answer = Answer(response.status, CIMultiDict(response.headers), b"")

@@ -32,6 +32,8 @@ class Client:
     sent: CIMultiDict[str]
     public_origin: str
     origins: tuple[str, ...]
+    believes: bool
+    """That upstream's Cache-Control is meant: Discogs calls everything public."""
 
     def headers(self, fields: CIMultiDict[str]) -> tuple[tuple[str, str], ...]:
         kept = [(name, fields[name]) for name in ("Date", "Content-Encoding") if name in fields]
@@ -41,7 +43,9 @@ class Client:
 def whole(client: Client, status: int, fields: CIMultiDict[str], body: bytes, decision: Decision) -> Streamed:
     """An answer whose body is at hand, packed as upstream packed it."""
     if status == 200 and client.method in SAFE_METHODS and is_not_modified(client.sent, fields):
-        return Streamed(304, client.headers(_without_content(fields)), _piece(b""), decision)
+        return Streamed(
+            304, client.headers(_without_content(fields)), _piece(b""), decision, as_upstream_says=client.believes
+        )
     if is_rewritten(status, fields):
         body = _rewritten(client, fields, body)
     headers = list(client.headers(fields))
@@ -53,7 +57,13 @@ def whole(client: Client, status: int, fields: CIMultiDict[str], body: bytes, de
         body = body[part.start : part.stop]
     if status not in BODILESS:
         headers.append(("Content-Length", str(len(body))))
-    return Streamed(status, tuple(headers), _piece(b"" if client.method == "HEAD" else body), decision)
+    return Streamed(
+        status,
+        tuple(headers),
+        _piece(b"" if client.method == "HEAD" else body),
+        decision,
+        as_upstream_says=client.believes,
+    )
 
 
 def streamed(
@@ -67,7 +77,7 @@ def streamed(
     headers = client.headers(fields)
     if response.content_length is not None and not is_rewritten(response.status, fields):
         headers = (*headers, ("Content-Length", str(response.content_length)))
-    return Streamed(response.status, headers, pieces, decision)
+    return Streamed(response.status, headers, pieces, decision, as_upstream_says=client.believes)
 
 
 def is_rewritten(status: int, fields: Fields) -> bool:

@@ -6,14 +6,22 @@ from dataclasses import dataclass
 from typing import assert_never
 from urllib.parse import quote
 
+import structlog
+
 from matcher import store
 from matcher.database import Database
 from matcher.errors import DatabaseUnavailable
 from proxy.adapters import listings
+from proxy.adapters.changes import Changes
 from proxy.adapters.responses import ResponseStore
 from proxy.domain.purge import Purge, PurgePath, PurgeRelease, PurgeStore
+from proxy.domain.request import ShopRequest
 from proxy.domain.resources import Kind, resource_of
+from proxy.domain.visibility import SAFE_METHODS
 from proxy.errors import Degraded
+from proxy.services.finished import FinishedAnswers
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -22,6 +30,8 @@ class PurgeService:
 
     database: Database
     responses: ResponseStore
+    finished: FinishedAnswers
+    changes: Changes
 
     async def purge(self, what: Purge, *, soft: bool) -> dict[str, int]:
         """How much was dropped of each kind. Raises Degraded."""
@@ -38,13 +48,29 @@ class PurgeService:
         except DatabaseUnavailable as error:
             raise Degraded("The database is away: what it holds cannot be purged now.", 5) from error
 
+    async def written(self, request: ShopRequest, status: int) -> None:
+        """A write went through to upstream: copies of what it names are dropped (RFC 9111 section 4.4)."""
+        if request.method in SAFE_METHODS or status >= 400:
+            return
+        try:
+            await self._answers(request.raw_path, soft=False)
+        except DatabaseUnavailable as error:  # the others then trust nothing that they keep in memory
+            log.warning("other processes not told of a write", path=request.raw_path, error=str(error))
+
+    async def _answers(self, path: str, *, soft: bool) -> int:
+        """Of all processes. Raises DatabaseUnavailable."""
+        dropped = await self.responses.purge([path], soft=soft)
+        self.finished.drop_path(path)
+        await self.changes.tell_path(path)
+        return dropped
+
     async def _release(self, release_id: int, *, soft: bool) -> dict[str, int]:
-        answers = await self.responses.purge([f"/releases/{release_id}"], soft=soft)
+        answers = await self._answers(f"/releases/{release_id}", soft=soft)
         async with self.database.transaction() as connection:
             return {"answers": answers, "releases": await store.purge_body(connection, release_id, soft=soft)}
 
     async def _store(self, username: str, *, soft: bool) -> dict[str, int]:
-        answers = await self.responses.purge([f"/users/{quote(username, safe='')}"], soft=soft)
+        answers = await self._answers(f"/users/{quote(username, safe='')}", soft=soft)
         async with self.database.transaction() as connection:
             return {"answers": answers, "listings": await listings.purge_store(connection, username, soft=soft)}
 
@@ -52,4 +78,4 @@ class PurgeService:
         resource = resource_of(path)
         if resource.kind is Kind.RELEASE and resource.release_id:
             return await self._release(resource.release_id, soft=soft)
-        return {"answers": await self.responses.purge([path], soft=soft)}
+        return {"answers": await self._answers(path, soft=soft)}

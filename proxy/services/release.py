@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -19,19 +18,19 @@ from matcher.pool import FetchedRelease
 from matcher.store import Priority, StoredBody
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
+from proxy.domain.credentials import without_credentials
+from proxy.domain.hold_down import HoldDown
 from proxy.domain.lifetimes import Lifetime, Use
 from proxy.domain.merge import Audience, additions
 from proxy.domain.policy import Decision, Source
-from proxy.domain.request import Served, ShopRequest
-from proxy.domain.visibility import Using, without_credentials
+from proxy.domain.request import Reuse, Served, ShopRequest
+from proxy.domain.resources import Kind
+from proxy.domain.visibility import Using, is_poor
 from proxy.domain.wire import append_members, decode_json, rewrite_origins
-from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken
+from proxy.errors import ProxyError, UpstreamBroken
 from proxy.services.answers import Change, Document, document, error_served, served
-from proxy.services.copies import FAILURES, REFRESH_PATIENCE_S, Copies, Fetched, is_failure
+from proxy.services.copies import FAILURES, REFRESH_PATIENCE_S, Copies, Fetched, failure, is_failure, too_old
 from proxy.settings import OFFICIAL_API_URL
-
-RECENT_BODIES = 256
-"""Releases kept at hand between the request that saw them and their match job."""
 
 MATCH_PATIENCE_S = 40.0
 """How long a match job waits for budget before it is parked."""
@@ -51,9 +50,8 @@ class ReleaseService:
     fresh_for_s: float
     content_max_age_s: float
     on_enqueued: Callable[[], None]
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _recent: OrderedDict[int, FetchedRelease] = field(default_factory=OrderedDict)
     _refreshing: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    _held: HoldDown = field(default_factory=HoldDown)
 
     async def serve(self, request: ShopRequest, release_id: int, audience: Audience, trace: Trace) -> Served:
         """Raises ProxyError."""
@@ -61,6 +59,8 @@ class ReleaseService:
         match copy:
             case _Copy(use=Use.FRESH):
                 return self._from_copy(request, copy, audience, Source.HIT)
+            case _Copy(use=Use.WHILE_RENEWED | Use.IF_UPSTREAM_FAILS) if self._is_held(release_id):
+                return self._from_copy(request, copy, audience, Source.STALE, Use.IF_UPSTREAM_FAILS)
             case _Copy(use=Use.WHILE_RENEWED):
                 self._refresh_behind(release_id, trace.request_id)
                 return self._from_copy(request, copy, audience, Source.STALE, Use.WHILE_RENEWED)
@@ -81,18 +81,20 @@ class ReleaseService:
             copy = await self._copy(request, release_id) if is_failure(answer.status) else None
             if copy is None or copy.use is Use.NOTHING:
                 return answer
+        self._hold(release_id)
         return self._from_copy(request, copy, audience, Source.STALE, Use.IF_UPSTREAM_FAILS)
 
     async def fetch_for_matching(self, release_id: int) -> FetchedRelease:
-        """The public body: at hand from a request a moment ago, else from upstream in the matching lane.
+        """The public body: a fresh copy of what a shopper got, else from upstream in the matching lane.
 
         Raises ReleaseGone, MalformedRelease, or Unavailable when upstream cannot answer now.
         """
-        if recent := self._recent.pop(release_id, None):
-            return recent
-        trace, began = Trace(request_id=f"match-{release_id}"), self.now()
+        call = self._public_call(release_id, Lane.MATCHING, MATCH_PATIENCE_S)
+        if copy := await self.copies.fresh(call, Kind.RELEASE):
+            return FetchedRelease(copy.answer.body, copy.fetched_at)
+        trace, began = Trace(request_id=f"match-{release_id}"), self.copies.now()
         try:
-            answer = await self.upstream.fetch(self._public_call(release_id, Lane.MATCHING, MATCH_PATIENCE_S), trace)
+            answer = await self.upstream.fetch(call, trace)
             if is_failure(answer.status):
                 raise UpstreamBroken(f"Discogs answered {answer.status}.", ASK_AGAIN_S)
         except ProxyError as error:
@@ -117,14 +119,14 @@ class ReleaseService:
         try:
             async with self.database.connection() as connection:
                 stored = await store.stored_body(connection, release_id)
-                if stored is None:
+                if stored is None or (is_poor(stored.body) and not request.ask.poor_will_do):
                     return None
                 audio = (await store.audio(connection, [release_id]))[release_id]
         except DatabaseUnavailable:
             return None
-        age_s = (self.now() - stored.fetched_at).total_seconds()
+        age_s = (self.copies.now() - stored.fetched_at).total_seconds()
         life = Lifetime(self.fresh_for_s, self.content_max_age_s, self.content_max_age_s)
-        return _Copy(stored.body, audio, age_s, life.use(age_s, purged=stored.purged))
+        return _Copy(release_id, stored.body, stored.fetched_at, audio, age_s, life.use(age_s, purged=stored.purged))
 
     def _from_copy(
         self, request: ShopRequest, copy: _Copy, audience: Audience, source: Source, detail: str | None = None
@@ -132,12 +134,21 @@ class ReleaseService:
         decision = Decision(source, age_s=copy.age_s, ttl_s=self.fresh_for_s - copy.age_s, detail=detail)
         body = append_members(copy.body, additions(copy.audio, audience))
         origins = (self.upstream.origin, OFFICIAL_API_URL)
+        fresh_until = copy.fetched_at + timedelta(seconds=self.fresh_for_s)
         return Served(
             200,
             (("Content-Type", "application/json"),),
             rewrite_origins(body, origins, request.public_origin),
             decision,
+            Reuse(copy.fetched_at, fresh_until, frozenset([copy.release_id])) if source is Source.HIT else None,
         )
+
+    def _is_held(self, release_id: int) -> bool:
+        return self._held.holds(release_id, self.copies.now().timestamp())
+
+    def _hold(self, release_id: int) -> None:
+        """Whatever is wrong, the copy is shown for a while without asking again."""
+        self._held.failed(release_id, self.copies.now().timestamp())
 
     def _refresh_behind(self, release_id: int, request_id: str) -> None:
         if release_id not in self._refreshing:
@@ -148,12 +159,13 @@ class ReleaseService:
     async def _refresh(self, release_id: int, request_id: str) -> None:
         try:
             call = self._public_call(release_id, Lane.REFRESH, REFRESH_PATIENCE_S)
-            began = self.now()
+            began = self.copies.now()
             answer = await self.upstream.fetch(call, Trace(request_id))
             fetched = _fetched(answer, release_id, began)
             async with self.database.transaction() as connection:
                 await self._record(connection, release_id, _parsed(fetched.body), fetched)
         except (ProxyError, ReleaseGone, DatabaseUnavailable) as error:
+            self._hold(release_id)
             log.warning("release not refreshed", release_id=release_id, request_id=request_id, error=str(error))
 
     # --- from upstream ---
@@ -171,13 +183,13 @@ class ReleaseService:
         )
         try:
             fetched = await self.copies.fetch(request, call, trace, release_of(release_id))
+            if expired and is_failure(fetched.answer.status):
+                raise failure(fetched.answer.status)
             if fetched.answer.status != 200:
                 return error_served(request, fetched.answer, self.upstream.origin, fetched.decision)
             found = document(fetched.answer)
         except FAILURES as error:
-            if expired and not isinstance(error, BudgetExhausted):
-                raise Degraded(f"{error.message} What is stored is too old to be shown.", ASK_AGAIN_S) from error
-            raise
+            raise (too_old(error) if expired else error) from error
         return await self._enriched(request, release_id, audience, fetched, found)
 
     async def _enriched(
@@ -197,9 +209,9 @@ class ReleaseService:
         except DatabaseUnavailable:
             decision = replace(decision, detail="no-database")
             return served(request, answer, answer.body, decision, self.upstream.origin)
-        self._keep_at_hand(release_id, fetched)
+        self.on_enqueued()
         body = found.seal(append_members(found.raw, additions(audio, audience)))
-        return served(request, answer, body, decision, self.upstream.origin)
+        return served(request, answer, body, decision, self.upstream.origin, answered.reuse([release_id]))
 
     async def _record(
         self,
@@ -208,23 +220,15 @@ class ReleaseService:
         content: dict[str, object],
         fetched: FetchedRelease | None,
     ) -> None:
-        """Queue the release; renew a persisted one when the body is what the public sees."""
+        """Queue the release; renew a persisted one when the body is what the public sees, and no poorer."""
         await store.enqueue(connection, [release_id], priority=Priority.SEEN, fingerprint=fingerprint(content))
-        if fetched:
+        if fetched and not (self.upstream.operator_refused and is_poor(fetched.body)):
             stored = StoredBody(fetched.body, fetched.fetched_at)
             await store.refresh_release(connection, release_id, metadata(content), stored)
 
     def _is_public_body(self, request: ShopRequest, answer: Answer) -> bool:
         plain = not without_credentials(request.upstream_query) and not request.media_types
         return plain and request.ask.shared and answer.status == 200
-
-    def _keep_at_hand(self, release_id: int, fetched: FetchedRelease | None) -> None:
-        if fetched:
-            self._recent[release_id] = fetched
-            self._recent.move_to_end(release_id)
-        while len(self._recent) > RECENT_BODIES:
-            self._recent.popitem(last=False)
-        self.on_enqueued()
 
     def _public_call(self, release_id: int, lane: Lane, patience_s: float | None = None) -> Call:
         using = Using.OPERATOR if self.upstream.operator else Using.NOBODY
@@ -253,7 +257,9 @@ def release_of(release_id: int) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
+    release_id: int
     body: bytes
+    fetched_at: datetime
     audio: Audio
     age_s: float
     use: Use

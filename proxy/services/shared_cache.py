@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
-from urllib.parse import unquote, urljoin
+from urllib.parse import urljoin
 
 import aiohttp
 import structlog
@@ -53,7 +53,7 @@ from proxy.domain.http_fields import Directives, wanted_of
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import ShopRequest, Streamed
 from proxy.domain.visibility import SAFE_METHODS, Using
-from proxy.errors import BudgetExhausted, NotCached, UpstreamBroken, UpstreamTimeout
+from proxy.errors import BudgetExhausted, NotCached, UpstreamBroken, UpstreamDropped, UpstreamTimeout
 from proxy.services.answers import RETRY_AFTER_429_S
 from proxy.services.presented import BODILESS, Client, check, is_rewritten, streamed, whole
 from proxy.settings import OFFICIAL_API_URL
@@ -62,7 +62,6 @@ LONGEST_STORED: Final = 4 * 1024 * 1024
 """Bytes. A longer answer is passed on as it comes."""
 
 REFRESH_PATIENCE_S: Final = 600.0
-HOLD_DOWN_S: Final = 20.0
 
 OWN_CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
 ORIGINS_CONDITIONS: Final = ("If-Match", "If-Unmodified-Since")
@@ -129,7 +128,7 @@ class SharedCache:
     now: Callable[[], float] = time.time
     _leaders: dict[Hashable, asyncio.Future[Led]] = field(default_factory=dict)
     _refreshing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    _held: HoldDown = field(default_factory=lambda: HoldDown(HOLD_DOWN_S))
+    _held: HoldDown = field(default_factory=HoldDown)
 
     @asynccontextmanager
     async def serve(self, request: ShopRequest, call: Call, trace: Trace) -> AsyncIterator[Streamed]:
@@ -148,20 +147,20 @@ class SharedCache:
         sent = CIMultiDict(call.headers)
         credentials = bool(call.authorization) or request.caller.has_credential or bears_credentials(sent)
         wanted = wanted_of(sent)
+        believes = self.upstream.origin != OFFICIAL_API_URL
         own = (
             call.method not in SAFE_METHODS
             or call.body is not None
             or call.using is Using.OPERATOR
             or request.caller.query_credentials
-            or ";" in unquote(request.upstream_query)  # may part parameters for upstream, and hide a credential
-            or (credentials and self.upstream.origin == OFFICIAL_API_URL)  # Discogs calls everything public
+            or (credentials and not believes)
             or is_steered(sent)
             or "no-store" in wanted
             or any(name in sent for name in ORIGINS_CONDITIONS)
         )
         key = None if own else f"http{'+gzip' if call.accept_gzip else ''} {call.target}"
         origins = (self.upstream.origin, OFFICIAL_API_URL)
-        client = Client(call.method, sent, request.public_origin, origins)
+        client = Client(call.method, sent, request.public_origin, origins, believes)
         return _Asked(request, call, client, wanted, credentials, key)
 
     # --- the answer ---
@@ -237,7 +236,7 @@ class SharedCache:
     async def _ask(self, asked: _Asked, found: _Found, trace: Trace, open_calls: AsyncExitStack) -> Streamed:
         call, validating = self._call(asked, found.copy)
         requested_at = self.now()
-        response = await open_calls.enter_async_context(self.upstream.open(call, trace))
+        response = await self._opened(call, trace, open_calls)
         if response.status == 429:
             raise BudgetExhausted("You are making requests too quickly.", retry_after_s=RETRY_AFTER_429_S)
         if self._stand_in(found.copy, response.status) is not None:
@@ -247,6 +246,15 @@ class SharedCache:
             return await self._validated(asked, found.copy, told)
         await self._learn(asked, found.copy, told)
         return await self._passed(asked, told, open_calls)
+
+    async def _opened(self, call: Call, trace: Trace, open_calls: AsyncExitStack) -> aiohttp.ClientResponse:
+        """A read whose connection was dropped, perhaps before it arrived, is sent once more."""
+        try:
+            return await open_calls.enter_async_context(self.upstream.open(call, trace))
+        except UpstreamDropped:
+            if call.method not in SAFE_METHODS or call.body is not None:
+                raise
+            return await open_calls.enter_async_context(self.upstream.open(call, trace))
 
     def _told(self, asked: _Asked, why: Why, response: aiohttp.ClientResponse, requested_at: float) -> _Told:
         received_at = self.now()
@@ -325,11 +333,10 @@ class SharedCache:
     # --- the store ---
 
     async def _keep(self, asked: _Asked, head: Stored, body: bytes) -> bool:
-        """False where that may not be."""
+        """Whether it was kept."""
         if asked.key is None or not self._may_keep(asked, head):
             return False
-        await self.variants.keep(asked.key, asked.request.raw_path, asked.sent, head, body)
-        return True
+        return await self.variants.keep(asked.key, asked.request.raw_path, asked.sent, head, body)
 
     def _may_keep(self, asked: _Asked, head: Stored) -> bool:
         return is_storable(head, credentials=asked.credentials, most_s=self.most_s)

@@ -18,6 +18,7 @@ from proxy.adapters import listings
 from proxy.adapters.listings import ListingRow
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream, checked_json
 from proxy.domain.budget import Lane
+from proxy.domain.hold_down import HoldDown
 from proxy.domain.merge import listings_of, release_id_of
 from proxy.domain.visibility import PAGE_WALL, Using, public_inventory
 from proxy.domain.wire import encode_json
@@ -37,7 +38,13 @@ class SyncService:
     database: Database
     upstream: Upstream
     on_enqueued: Callable[[], None]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _sweeps: dict[str, Sweep] = field(default_factory=dict)
+    _held: HoldDown = field(default_factory=HoldDown)
+
+    def is_held(self, username: str) -> bool:
+        """A sweep failed a moment ago: what is stored is shown without another attempt."""
+        return self._held.holds(username, self.now().timestamp())
 
     def sweep(self, username: str, request_id: str) -> Sweep:
         """The running sweep of the store, or a new one. `username` is lower case."""
@@ -60,6 +67,7 @@ class SyncService:
             await self._read_all(username, sweep, trace)
         except (ProxyError, DatabaseUnavailable) as error:
             log.warning("sweep ended early", store=username, error=str(error), request_id=trace.request_id)
+            self._held.failed(username, self.now().timestamp())
             sweep.fail(error)
         except Exception:
             log.exception("sweep died", store=username, request_id=trace.request_id)
@@ -78,7 +86,7 @@ class SyncService:
             sweep.first_page.set()
             page += 1
         async with self.database.transaction() as connection:
-            await listings.swap_in(connection, username, generation, new_releases)
+            await listings.swap_in(connection, username, generation, new_releases, self.now())
         log.info("sweep", store=username, pages=pages, new_releases=new_releases, request_id=trace.request_id)
 
     async def _page(self, username: str, page: int, trace: Trace) -> dict[str, object]:
@@ -94,7 +102,7 @@ class SyncService:
         return public_inventory(inventory_page(await self.upstream.fetch(call, trace)))
 
     async def _write(self, username: str, generation: int, page: int, body: dict[str, object]) -> int:
-        now = datetime.now(UTC)
+        now = self.now()
         rows = [
             ListingRow(listing_id, (page - 1) * PER_PAGE + place, release_id, encode_json(row), now)
             for place, row in enumerate(listings_of(body))

@@ -112,6 +112,28 @@ async def test_a_shopper_is_spared_a_refusal_that_passes(start_proxy: StartProxy
     assert discogs.calls[1].at - discogs.calls[0].at >= 0.25
 
 
+@pytest.mark.parametrize(("limit", "calls", "status"), [("2", 2, 200), ("1", 1, 429)])
+async def test_a_call_whose_connection_was_dropped_is_repeated_within_the_budget(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs, limit: str, calls: int, status: int
+) -> None:
+    proxy = await start_proxy(DISCOGS_RATE_LIMIT=limit, UPSTREAM_DEADLINE="500")
+    discogs.add_fault(Fault(kind="reset_before_headers", times=1))
+    response, _ = await proxy.get(INVENTORY)
+    assert response.status == status
+    assert len(discogs.calls) == calls
+    assert response.headers["X-Discogs-Ratelimit-Remaining"] == "0"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_a_write_whose_connection_was_dropped_is_not_repeated(
+    proxy: Proxy, discogs: SimulatedDiscogs, method: str
+) -> None:
+    discogs.add_fault(Fault(kind="reset_before_headers"))
+    response, _ = await proxy.request(method, "/marketplace/listings/1", Authorization="Discogs token=x")
+    assert response.status == 502
+    assert len(discogs.calls) == 1
+
+
 async def test_a_lasting_refusal_is_no_storm(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
     proxy = await start_proxy(DISCOGS_RATE_LIMIT="60", UPSTREAM_DEADLINE="1000")
     proxy.app[keys.UPSTREAM].lanes.budget.cool_down = Breaker(threshold=1, first_s=0.3, longest_s=60.0)

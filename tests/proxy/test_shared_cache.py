@@ -19,10 +19,11 @@ from proxy.adapters.responses import FILE_NAME
 from proxy.adapters.upstream import Call, Trace
 from proxy.adapters.variants import VARIANTS_MAX
 from proxy.domain.budget import Lane
+from proxy.domain.credentials import caller_of
 from proxy.domain.http_fields import as_http_date
 from proxy.domain.request import ShopRequest
 from proxy.domain.resources import UNKNOWN
-from proxy.domain.visibility import Ask, Using, caller_of
+from proxy.domain.visibility import Ask, Using
 from proxy.services.shared_cache import LONGEST_STORED, SharedCache
 from tests.conftest import ADMIN_TOKEN, Proxy, StartProxy
 from tests.origin import Origin, running_origin

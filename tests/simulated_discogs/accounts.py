@@ -119,6 +119,10 @@ class Accounts:
             return self._oauth_caller(signed, oauth_parameters(rest), now)
         if scheme.lower() == "discogs":
             return self._plain_caller(discogs_parameters(rest), in_query=False)
+        if "oauth_signature" in query:
+            others = tuple(pair for pair in signed.query if not pair[0].startswith("oauth_"))
+            oauth = {name: value for name, value in query.items() if name.startswith("oauth_")}
+            return self._oauth_caller(replace(signed, query=others), oauth, now, in_query=True)
         return self._plain_caller(query, in_query=True)
 
     def _plain_caller(self, given: Mapping[str, str], *, in_query: bool) -> Caller:
@@ -132,7 +136,7 @@ class Accounts:
             return Caller("key", None, None if known else INVALID_CONSUMER, in_query)
         return Caller()
 
-    def _oauth_caller(self, signed: Signed, oauth: Mapping[str, str], now: float) -> Caller:
+    def _oauth_caller(self, signed: Signed, oauth: Mapping[str, str], now: float, *, in_query: bool = False) -> Caller:
         consumer = self._consumers.get(oauth.get("oauth_consumer_key", ""))
         token = self._oauth.get(oauth.get("oauth_token", ""))
         account = self.find(token.username) if token else None
@@ -140,7 +144,7 @@ class Accounts:
             return Caller("bad-oauth")
         if not is_well_signed(signed, oauth, consumer, token):
             return Caller("bad-oauth")
-        return Caller(f"oauth-{oauth['oauth_signature_method'].lower()}", account.username)
+        return Caller(f"oauth-{oauth['oauth_signature_method'].lower()}", account.username, in_query=in_query)
 
 
 def discogs_parameters(text: str) -> dict[str, str]:

@@ -20,11 +20,14 @@ FaultKind = Literal[
     "broken_json",
     "rate_limited",
     "truncated",
+    "short_length",
+    "bad_gzip",
     "huge",
     "gzip_bomb",
     "slow_headers",
     "slow_body",
     "reset_before_headers",
+    "reset_in_headers",
     "reset_after_headers",
     "silent",
 ]
@@ -35,6 +38,7 @@ BOMB = 1_000_000_000
 BLOCK = 1_000_000
 MISSING_BYTES = 1_000
 BODY_PIECES = 10
+GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"
 
 HTML_PAGE = b"""<!DOCTYPE html>
 <html lang="en-US">
@@ -62,9 +66,9 @@ class Fault:
 
     It strikes the next `times` matching requests (None: all), each with `probability`. `status` is for status
     (default 500) and html (502); `body` replaces the usual one; `size` is that of huge and, unpacked, of
-    gzip_bomb; `delay_s` is the whole delay of slow_headers and slow_body, and what reset_after_headers leaves
-    the client to read them. The slow, truncated and reset_after_headers kinds do what was asked before they
-    fail: the write has happened, its answer is lost.
+    gzip_bomb; `delay_s` is the whole delay of slow_headers and slow_body, and what the resets within and after
+    the headers leave the client to read. The slow, truncated, short_length, bad_gzip, reset_in_headers and
+    reset_after_headers kinds do what was asked before they fail: the write has happened, its answer is lost.
     """
 
     kind: FaultKind
@@ -172,6 +176,25 @@ async def _send_truncated(request: web.Request, reply: Reply, fault: Fault) -> w
     return response
 
 
+async def _send_short_length(request: web.Request, reply: Reply, fault: Fault) -> web.StreamResponse:
+    """Content-Length tells half of what comes."""
+    half = len(reply.body) // 2
+    response = await _headers_sent(request, replace(reply, headers={**reply.headers, "Content-Length": str(half)}))
+    await response.write(reply.body[:half])
+    if request.transport:
+        request.transport.write(reply.body[half:])
+    _close(request)
+    return response
+
+
+async def _send_bad_gzip(request: web.Request, reply: Reply, fault: Fault) -> web.StreamResponse:
+    response = await _headers_sent(
+        request, replace(reply, headers={**_unencoded(reply).headers, "Content-Encoding": "gzip"})
+    )
+    await response.write(GZIP_HEAD + b"not deflated at all")
+    return response
+
+
 async def _send_huge(request: web.Request, reply: Reply, fault: Fault) -> web.StreamResponse:
     response = await _headers_sent(request, _unencoded(reply))
     for _ in range((fault.size or HUGE) // BLOCK):
@@ -192,7 +215,7 @@ def gzip_of_blanks(blocks: int) -> Iterator[bytes]:
     blank = b" " * BLOCK
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed = packer.compress(blank) + packer.flush(zlib.Z_FULL_FLUSH)
-    yield b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"
+    yield GZIP_HEAD
     checksum = 0
     for _ in range(blocks):
         checksum = zlib.crc32(blank, checksum)
@@ -219,6 +242,14 @@ async def _reset(request: web.Request, reply: Reply, fault: Fault) -> web.Stream
     return web.Response()
 
 
+async def _reset_in_headers(request: web.Request, reply: Reply, fault: Fault) -> web.StreamResponse:
+    if request.transport:
+        request.transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: applica")
+    await asyncio.sleep(fault.delay_s)  # as below
+    _abort(request)
+    return web.Response()
+
+
 async def _reset_after_headers(request: web.Request, reply: Reply, fault: Fault) -> web.StreamResponse:
     response = await _headers_sent(request, reply)
     await response.write(reply.body[: len(reply.body) // 2])
@@ -238,11 +269,14 @@ Sender = Callable[[web.Request, Reply, Fault], Awaitable[web.StreamResponse]]
 
 BADLY: dict[FaultKind, Sender] = {
     "truncated": _send_truncated,
+    "short_length": _send_short_length,
+    "bad_gzip": _send_bad_gzip,
     "huge": _send_huge,
     "gzip_bomb": _send_gzip_bomb,
     "slow_headers": _send_late,
     "slow_body": _send_slowly,
     "reset_before_headers": _reset,
+    "reset_in_headers": _reset_in_headers,
     "reset_after_headers": _reset_after_headers,
     "silent": _never_answer,
 }

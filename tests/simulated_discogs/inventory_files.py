@@ -162,7 +162,7 @@ def _upload_body(job: Job) -> Body:
         "results": "CSV file contains 0 records.",
         "created_ts": pacific(job.started),
         "finished_ts": pacific(job.started),
-        "filename": f"{SECRET}{job.kind}.csv",
+        "filename": f"{SECRET}{job.owner}-{job.kind}-{job.id}.csv",
         "type": job.kind,
         "id": job.id,
     }

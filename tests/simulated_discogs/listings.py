@@ -93,7 +93,7 @@ def drawn_listing(release_id: int, born: int, status: str, currency: str, draw: 
         weight=draw.choice((60, 85, 230, 230, 460)),
         format_quantity=draw.choice((0, 1, 1, 2)),
         external_id=f"{SECRET}EXTERNAL-{identity}",
-        location=f"{SECRET}SHELF-{draw.randrange(40)}",
+        location=f"{SECRET}SHELF-{draw.randrange(40)}-{identity}",
     )
 
 

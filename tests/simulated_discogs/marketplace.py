@@ -50,10 +50,10 @@ def listing(ask: Ask, world: World) -> Answer:
 
 
 def create_listing(ask: Ask, world: World) -> Answer:
-    account = world.signed_in(ask)
+    account, changes = world.signed_in(ask), _changes(ask, world)
     if world.catalogue.find_store(account.username) is None:
         world.catalogue.open_store(account.username, 0)
-    made = world.catalogue.add_listing(account.username, now=ask.now, **_changes(ask, world))
+    made = world.catalogue.add_listing(account.username, now=ask.now, **changes)
     resource_url = f"{ask.origin}/marketplace/listings/{made.id}"
     return Answer(201, {"listing_id": made.id, "resource_url": resource_url}, headers={"Location": resource_url})
 
@@ -194,7 +194,7 @@ def order(ask: Ask, world: World) -> Answer:
 
 def messages(ask: Ask, world: World) -> Answer:
     _, found = _own_order(ask, world)
-    texts = [f"{SECRET}MESSAGE-{found.number}: please ring the bell", *world.messages.get(ask.names["id"], [])]
+    texts = [f"{SECRET}MESSAGE-{found.name}: please ring the bell", *world.messages.get(ask.names["id"], [])]
     page = page_of(ask, texts)
     bodies = [{"timestamp": pacific(found.created), "message": text, "type": "message"} for text in page.rows]
     return Answer(body={"pagination": pagination(ask, page), "messages": bodies})
@@ -239,7 +239,7 @@ def _order_body(identity: str, found: Order, account: Account, ask: Ask, world: 
         ],
         "shipping": {"currency": account.currency, "value": 5.0},
         "shipping_address": found.address,
-        "additional_instructions": f"{SECRET}INSTRUCTIONS-{found.number}",
+        "additional_instructions": f"{SECRET}INSTRUCTIONS-{found.name}",
         "seller": {
             "resource_url": f"{ask.origin}/users/{account.username}",
             "username": account.username,

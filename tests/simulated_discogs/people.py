@@ -28,7 +28,7 @@ def identity(ask: Ask, world: World) -> Answer:
         "id": account.id,
         "username": account.username,
         "resource_url": f"{ask.origin}/users/{account.username}",
-        "consumer_name": f"{SECRET}CONSUMER",
+        "consumer_name": f"{SECRET}CONSUMER-{account.username}",
     }
     return Answer(body=body)
 
@@ -73,13 +73,13 @@ def contributions(ask: Ask, world: World) -> Answer:
 def folders(ask: Ask, world: World) -> Answer:
     account = _visible_collection(ask, world)
     every = _folder(0, "All", account, ask)
-    own = [_folder(OWN_FOLDER, f"{SECRET}FOLDER", account, ask)] if ask.caller.is_user(account.username) else []
+    own = [_folder(OWN_FOLDER, _own_folder(account), account, ask)] if ask.caller.is_user(account.username) else []
     return Answer(body={"folders": [every, *own]})
 
 
 def folder(ask: Ask, world: World) -> Answer:
     account = _visible_folder(ask, world)
-    name = "All" if ask.number("folder") == 0 else f"{SECRET}FOLDER"
+    name = "All" if ask.number("folder") == 0 else _own_folder(account)
     return Answer(body=_folder(ask.number("folder"), name, account, ask))
 
 
@@ -113,15 +113,25 @@ def remove_from_collection(ask: Ask, world: World) -> Answer:
 
 
 def collection_fields(ask: Ask, world: World) -> Answer:
-    _owner_only(ask, world)
-    field = {"name": f"{SECRET}FIELD", "id": 1, "position": 1, "type": "textarea", "public": False, "lines": 3}
+    account = _owner_only(ask, world)
+    field = {
+        "name": f"{SECRET}FIELD-{account.username}",
+        "id": 1,
+        "position": 1,
+        "type": "textarea",
+        "public": False,
+        "lines": 3,
+    }
     return Answer(body={"fields": [field]})
 
 
 def collection_value(ask: Ask, world: World) -> Answer:
-    _owner_only(ask, world)
-    amounts = {"maximum": f"{SECRET}€250.00", "median": f"{SECRET}€100.25", "minimum": f"{SECRET}€75.50"}
-    return Answer(body=amounts)
+    secret = f"{SECRET}VALUE-{_owner_only(ask, world).username}"
+    return Answer(body={"maximum": f"{secret} €250.00", "median": f"{secret} €100.25", "minimum": f"{secret} €75.50"})
+
+
+def _own_folder(account: Account) -> str:
+    return f"{SECRET}FOLDER-{account.username}"
 
 
 def _folder(number: int, name: str, account: Account, ask: Ask) -> Body:
@@ -133,12 +143,12 @@ def _collected(ask: Ask, world: World, account: Account, release_ids: Sequence[i
     own = ask.caller.is_user(account.username)
     page = page_of(ask, [place for place in enumerate(account.collection) if place[1] in release_ids])
     held = [(number, world.catalogue.release(release_id)) for number, release_id in page.rows]
-    rows = [_instance(number, release, ask, own=own) for number, release in held if release]
+    rows = [_instance(number, release, account, ask, own=own) for number, release in held if release]
     return Answer(body={"pagination": pagination(ask, page), "releases": rows})
 
 
-def _instance(number: int, release: Release, ask: Ask, *, own: bool) -> Body:
-    notes: Body = {"notes": [{"field_id": 3, "value": f"{SECRET}NOTE-{release.id}"}]} if own else {}
+def _instance(number: int, release: Release, account: Account, ask: Ask, *, own: bool) -> Body:
+    notes: Body = {"notes": [{"field_id": 3, "value": f"{SECRET}NOTE-{account.username}-{release.id}"}]} if own else {}
     return {
         "id": release.id,
         "instance_id": FIRST_INSTANCE + number,
@@ -205,7 +215,7 @@ def _want(release: Release, account: Account, ask: Ask, *, own: bool) -> Body:
         "rating": 0,
         "date_added": pacific(release.changed),
         "basic_information": basic_information(release, ask.origin),
-        **({"notes": f"{SECRET}WANT-{release.id}"} if own else {}),
+        **({"notes": f"{SECRET}WANT-{account.username}-{release.id}"} if own else {}),
     }
 
 

@@ -27,8 +27,12 @@ class Order:
     status: str = "Payment Received"
 
     @property
+    def name(self) -> str:
+        return f"{self.seller_id}-{self.number}"
+
+    @property
     def address(self) -> str:
-        return f"{SECRET}ADDRESS-{self.number}\n12 Private Road\nNowhere, 12345"
+        return f"{SECRET}ADDRESS-{self.name}\n12 Private Road\nNowhere, 12345"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +111,4 @@ def _orders(seed: int, store: Store) -> Mapping[str, Order]:
         )
         for number in range(1, ORDERS_PER_STORE + 1)
     ]
-    return {f"{store.seller.id}-{order.number}": order for order in orders}
+    return {order.name: order for order in orders}

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import re
 import time
+import zlib
 
 import aiohttp
 import pytest
@@ -111,6 +112,15 @@ async def test_a_truncated_body_is_shorter_than_said(api: Api, discogs: Simulate
         await api.get(INVENTORY)
 
 
+async def test_a_bad_gzip_body_says_that_it_is_gzip(api: Api, discogs: SimulatedDiscogs) -> None:
+    discogs.add_fault(Fault("bad_gzip"))
+    seen = await api.get(INVENTORY)
+
+    assert seen.headers["Content-Encoding"] == "gzip"
+    with pytest.raises(zlib.error):
+        gzip.decompress(seen.body)
+
+
 async def test_a_huge_body_comes_in_pieces(api: Api, discogs: SimulatedDiscogs) -> None:
     discogs.add_fault(Fault("huge", size=20_000_000))
     size = 0
@@ -197,7 +207,14 @@ async def test_a_silent_server_never_answers_but_lets_itself_be_stopped(catalogu
 
 
 @pytest.mark.parametrize(
-    ("kind", "written"), [("reset_after_headers", True), ("truncated", True), ("reset_before_headers", False)]
+    ("kind", "written"),
+    [
+        ("reset_after_headers", True),
+        ("reset_in_headers", True),
+        ("truncated", True),
+        ("short_length", True),
+        ("reset_before_headers", False),
+    ],
 )
 async def test_an_answer_lost_after_the_write_has_written(
     api: Api, discogs: SimulatedDiscogs, catalogue: Catalogue, kind: str, written: bool

@@ -1,10 +1,23 @@
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.domain.budget import COOL_DOWN_FIRST_S, WINDOW_S, Budget, Lane, Queue, Reservation
+from proxy.domain.budget import (
+    COOL_DOWN_FIRST_S,
+    PROMISE_LONGEST_S,
+    PROMISED_CALL_S,
+    RUNNING_LOOK_AGAIN_S,
+    WINDOW_S,
+    Budget,
+    Lane,
+    Queue,
+    Reservation,
+)
 
 BACKGROUND = (Lane.CHECK, Lane.SWEEP, Lane.MATCHING, Lane.REFRESH)
 
@@ -183,6 +196,39 @@ def test_a_low_remaining_is_believed_and_a_high_one_is_not() -> None:
     assert budget.remaining(True, WINDOW_S + 1) == 60
 
 
+def test_what_upstream_counts_of_our_own_calls_ages_out_with_them() -> None:
+    """A late call that is told that nothing remains says nothing of the places that get free before it does."""
+    budget = Budget.starting(None)
+    for remaining, at in ((2, 0.0), (1, 0.0), (0, 12.0)):
+        reservation = reserved(budget, Lane.SHOPPER, at)
+        assert reservation
+        budget.learn(True, 3, remaining, at)
+        budget.release(reservation, at)
+    assert budget.remaining(True, 59.0) == 0
+    assert budget.remaining(True, 61.0) == 2
+
+
+def test_calls_of_strangers_behind_our_address_are_believed_for_a_window() -> None:
+    budget = Budget.starting(None)
+    reservation = reserved(budget, Lane.SHOPPER, 0.0)
+    assert reservation
+    budget.learn(True, 60, 49, 0.0)
+    budget.release(reservation, 0.0)
+    assert budget.remaining(True, 1.0) == 49
+    assert budget.remaining(True, 61.0) == 60
+
+
+def test_calls_of_our_other_processes_are_no_strangers_once_they_are_seen() -> None:
+    budget = Budget.starting(None)
+    budget.learn(True, 60, 50, 5.0)
+    assert budget.remaining(True, 5.0) == 50
+    for _ in range(2):
+        budget.see_others([Reservation(Lane.SHOPPER, 4.0) for _ in range(8)])
+        assert budget.remaining(True, 6.0) == 50
+    budget.see_others([Reservation(Lane.SHOPPER, 4.0) for _ in range(8)] + [Reservation(Lane.SHOPPER, 7.0)])
+    assert budget.remaining(True, 7.0) == 49
+
+
 def test_the_operators_limit_is_not_learned_away() -> None:
     budget = Budget.starting(10)
     budget.learn(True, 60, 3, 0.0)
@@ -229,7 +275,74 @@ def test_a_late_end_of_an_old_probe_does_not_let_a_second_one_go() -> None:
     assert reserved(budget, Lane.SHOPPER, 15.0) is None
 
 
+# --- promises -----------------------------------------------------------------------------------------------------
+
+
 def test_each_refused_shopper_is_promised_another_place() -> None:
     budget = used_up(3, now=10.0)
     promises = [budget.promise(True, 20.0) for _ in range(7)]
-    assert promises == pytest.approx([50.0] * 3 + [110.0] * 3 + [170.0])
+    turn = WINDOW_S + PROMISED_CALL_S
+    assert promises == pytest.approx([50.0] * 3 + [50.0 + turn] * 3 + [50.0 + 2 * turn])
+
+
+def test_nobody_is_sent_away_for_longer_than_the_longest_promise() -> None:
+    budget = used_up(1)
+    assert max(budget.promise(True, 0.0) for _ in range(100)) == PROMISE_LONGEST_S
+
+
+def test_a_promise_that_nobody_redeemed_is_forgotten() -> None:
+    budget = used_up(1)
+    budget.promise(True, 0.0)
+    assert budget.promise(True, WINDOW_S + PROMISED_CALL_S) == pytest.approx(RUNNING_LOOK_AGAIN_S)
+
+
+DEADLINE_S = 10.0
+CALL_S = 0.3
+
+
+@dataclass
+class Shopper:
+    """`gives_up_at`: a deadline after he came."""
+
+    number: int
+    comes_at: float = 0.0
+    gives_up_at: float = DEADLINE_S
+    refusals: int = 0
+
+
+def crowd(count: int, limit: int, *background: Lane) -> list[Shopper]:
+    """All come at once, and again when they were told to; background work waits all the time. In order of service."""
+    budget, away, waiting_now, served = Budget.starting(limit), [Shopper(n) for n in range(count)], deque[Shopper](), []
+    running: list[Reservation] = []
+    for tick in range(int(30 * WINDOW_S * 10)):
+        now = tick / 10
+        for call in [each for each in running if each.started_at + CALL_S <= now]:
+            budget.release(call, now)
+            running.remove(call)
+        waiting_now.extend(each for each in away if each.comes_at <= now)
+        away = [each for each in away if each.comes_at > now]
+        while waiting_now and waiting_now[0].gives_up_at <= now:
+            refused = waiting_now.popleft()
+            refused.comes_at = now + max(1, round(budget.promise(True, now) + 0.5))  # as Retry-After tells it
+            refused.gives_up_at, refused.refusals = refused.comes_at + DEADLINE_S, refused.refusals + 1
+            away.append(refused)
+        lanes = (Lane.SHOPPER, *background) if waiting_now else background
+        while lanes and isinstance(queue := budget.admit(waiting(*lanes), now), Queue):
+            running.append(budget.take(queue, now))
+            if queue.lane is Lane.SHOPPER:
+                served.append(waiting_now.popleft())
+                lanes = lanes if waiting_now else background
+        if len(served) == count:
+            break
+    return served
+
+
+@pytest.mark.parametrize("background", [(), (Lane.MATCHING,), BACKGROUND])
+@pytest.mark.parametrize(("count", "limit"), [(200, 60), (90, 25), (30, 3)])
+def test_who_comes_again_when_told_is_served_within_one_more_deadline_and_in_his_turn(
+    count: int, limit: int, background: tuple[Lane, ...]
+) -> None:
+    served = crowd(count, limit, *background)
+    assert len(served) == count
+    assert max(each.refusals for each in served) == 1
+    assert [each.number for each in served] == sorted(each.number for each in served)

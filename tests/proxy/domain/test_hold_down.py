@@ -1,18 +1,24 @@
 from __future__ import annotations
 
-from proxy.domain.hold_down import HoldDown
+from proxy.domain.hold_down import HELD_MAX, HOLD_DOWN_S, HoldDown
 
 
-def test_who_failed_is_left_alone_for_a_while() -> None:
-    held = HoldDown(seconds=20)
-    held.failed("a", now=100)
-    assert held.holds("a", now=119)
-    assert not held.holds("b", now=119)
-    assert not held.holds("a", now=120)
+def test_what_failed_is_held_for_a_while_and_nothing_else_is() -> None:
+    held = HoldDown()
+    held.failed("a", 100.0)
+    assert held.holds("a", 100.0 + HOLD_DOWN_S - 1)
+    assert not held.holds("b", 100.0)
+    assert not held.holds("a", 100.0 + HOLD_DOWN_S)
 
 
-def test_too_many_are_forgotten() -> None:
-    held = HoldDown(seconds=20, keys_max=2)
-    for key in "abc":
-        held.failed(key, now=100)
-    assert [key for key in "abc" if held.holds(key, now=101)] == ["c"]
+def test_a_clock_that_is_set_back_holds_nothing_for_ever() -> None:
+    held = HoldDown()
+    held.failed("a", 100.0)
+    assert not held.holds("a", 50.0)
+
+
+def test_it_never_grows_without_bound() -> None:
+    held = HoldDown()
+    for key in range(HELD_MAX + 10):
+        held.failed(key, 0.0)
+    assert sum(held.holds(key, 1.0) for key in range(HELD_MAX + 10)) == 10

@@ -13,6 +13,10 @@ from proxy.domain.policy import OWN, Decision, Source
             Decision(Source.STALE, age_s=70, ttl_s=-10, detail="stale-while-revalidate"),
             "discogs-proxy; hit; ttl=-10; detail=stale-while-revalidate",
         ),
+        (
+            Decision(Source.STALE, age_s=70, ttl_s=10, detail="stale-if-error"),
+            "discogs-proxy; hit; ttl=0; detail=stale-if-error",
+        ),
         (Decision(Source.MISS, upstream_status=200), "discogs-proxy; fwd=uri-miss; fwd-status=200"),
         (Decision(Source.MISS, detail="no-database"), "discogs-proxy; fwd=uri-miss; detail=no-database"),
         (Decision(Source.BYPASS, upstream_status=404), "discogs-proxy; fwd=bypass; fwd-status=404"),

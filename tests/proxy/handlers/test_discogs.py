@@ -34,7 +34,7 @@ async def test_a_release_not_known_yet_comes_from_upstream_and_is_queued(
 ) -> None:
     response, body = await proxy.get(f"/releases/{first_release(discogs)}")
     assert response.status == 200
-    assert response.headers["Cache-Status"] == "discogs-proxy; fwd=uri-miss; fwd-status=200"
+    assert response.headers["Cache-Status"] == "discogs-proxy; fwd=uri-miss; fwd-status=200; stored"
     release = json.loads(body)
     assert list(release)[-2:] == ["audio_matches", "processing_status"]
     assert (release["audio_matches"], release["processing_status"]) == ([], "queued")
@@ -372,40 +372,6 @@ async def test_a_preflight_is_answered_without_upstream(proxy: Proxy, discogs: S
 
 # --- a bad day of upstream's --------------------------------------------------------------------------------------
 
-FAULTS = {
-    "html": 502,
-    "empty": 502,
-    "broken_json": 502,
-    "truncated": 502,
-    "huge": 502,
-    "gzip_bomb": 502,
-    "reset_before_headers": 502,
-    "reset_after_headers": 502,
-    "rate_limited": 429,
-    "slow_headers": 504,
-    "slow_body": 504,
-    "silent": 504,
-}
-
-
-@pytest.mark.parametrize("kind", FAULTS)
-@pytest.mark.parametrize("path", [INVENTORY, "/releases/1", "/artists/1", "/database/search?q=a"])
-async def test_what_is_no_answer_becomes_a_clear_error(
-    start_proxy: StartProxy, discogs: SimulatedDiscogs, kind: str, path: str
-) -> None:
-    proxy = await start_proxy(UPSTREAM_DEADLINE="400" if FAULTS[kind] == 504 else "20000")
-    delay = 30.0 if kind.startswith("slow") else 0.05
-    discogs.add_fault(Fault(kind=kind, status=200 if kind == "html" else None, delay_s=delay))  # type: ignore[arg-type]
-    response, body = await proxy.get(path)
-    assert response.status == FAULTS[kind]
-    assert message(body)
-    assert response.headers["Content-Type"] == "application/json"
-    if kind == "rate_limited":
-        assert int(response.headers["Retry-After"]) >= 1
-    discogs.clear_faults()
-    response, _ = await proxy.get(INVENTORY)
-    assert response.status == 200
-
 
 async def test_an_upstream_that_is_away_becomes_502(start_proxy: StartProxy) -> None:
     proxy = await start_proxy(DISCOGS_API_URL="http://127.0.0.1:9")
@@ -420,19 +386,6 @@ async def test_html_where_nothing_is_promised_passes(proxy: Proxy, discogs: Simu
     assert response.status == 200
     assert response.headers["Content-Type"].startswith("text/html")
     assert b"<html" in body
-
-
-async def test_a_stored_release_too_old_to_show_is_not_shown(
-    start_proxy: StartProxy, discogs: SimulatedDiscogs
-) -> None:
-    proxy = await start_proxy(CONTENT_MAX_AGE="300", UPSTREAM_DEADLINE="500")
-    release_id = await match_one(proxy, discogs)
-    await asyncio.sleep(0.4)
-    discogs.add_fault(Fault(kind="html", status=200))
-    response, body = await proxy.get(f"/releases/{release_id}")
-    assert response.status == 503
-    assert "too old" in message(body)
-    assert "Retry-After" in response.headers
 
 
 async def test_a_stale_release_is_shown_while_it_is_renewed(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
