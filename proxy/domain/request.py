@@ -133,5 +133,5 @@ class Streamed:
     headers: tuple[tuple[str, str], ...]
     pieces: AsyncIterator[bytes]
     decision: Decision
-    as_upstream_says: bool = False
-    """Upstream's own Cache-Control is believed, whoever asks."""
+    shared: bool = False
+    """It is everybody's, by upstream's word, whoever asks."""

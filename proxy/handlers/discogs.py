@@ -171,7 +171,7 @@ async def stream(request: web.Request, shop_request: ShopRequest, answer: Stream
     request[keys.DECISION] = answer.decision
     response = web.StreamResponse(status=answer.status)
     _set_headers(response, answer.headers)
-    private = shop_request.caller.tier is Tier.IDENTIFIED and not answer.as_upstream_says
+    private = shop_request.caller.tier is Tier.IDENTIFIED and not answer.shared
     if private and "no-store" not in response.headers.get("Cache-Control", ""):
         response.headers["Cache-Control"] = cache_control(shop_request)  # Discogs calls everything public
     set_cors(request, response)

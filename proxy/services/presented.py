@@ -32,20 +32,18 @@ class Client:
     sent: CIMultiDict[str]
     public_origin: str
     origins: tuple[str, ...]
-    believes: bool
-    """That upstream's Cache-Control is meant: Discogs calls everything public."""
 
     def headers(self, fields: CIMultiDict[str]) -> tuple[tuple[str, str], ...]:
         kept = [(name, fields[name]) for name in ("Date", "Content-Encoding") if name in fields]
         return (*client_headers(Answer(0, fields, b""), self.origins, self.public_origin), *kept)
 
 
-def whole(client: Client, status: int, fields: CIMultiDict[str], body: bytes, decision: Decision) -> Streamed:
-    """An answer whose body is at hand, packed as upstream packed it."""
+def whole(
+    client: Client, status: int, fields: CIMultiDict[str], body: bytes, decision: Decision, *, shared: bool
+) -> Streamed:
+    """An answer whose body is at hand, packed as upstream packed it. `shared`: it is everybody's."""
     if status == 200 and client.method in SAFE_METHODS and is_not_modified(client.sent, fields):
-        return Streamed(
-            304, client.headers(_without_content(fields)), _piece(b""), decision, as_upstream_says=client.believes
-        )
+        return Streamed(304, client.headers(_without_content(fields)), _piece(b""), decision, shared)
     if is_rewritten(status, fields):
         body = _rewritten(client, fields, body)
     headers = list(client.headers(fields))
@@ -62,7 +60,7 @@ def whole(client: Client, status: int, fields: CIMultiDict[str], body: bytes, de
         tuple(headers),
         _piece(b"" if client.method == "HEAD" else body),
         decision,
-        as_upstream_says=client.believes,
+        shared,
     )
 
 
@@ -72,12 +70,14 @@ def streamed(
     fields: CIMultiDict[str],
     pieces: AsyncIterator[bytes],
     decision: Decision,
+    *,
+    shared: bool,
 ) -> Streamed:
     """An answer that is passed on as it comes. The length of one that would be rewritten is not known."""
     headers = client.headers(fields)
     if response.content_length is not None and not is_rewritten(response.status, fields):
         headers = (*headers, ("Content-Length", str(response.content_length)))
-    return Streamed(response.status, headers, pieces, decision, as_upstream_says=client.believes)
+    return Streamed(response.status, headers, pieces, decision, shared)
 
 
 def is_rewritten(status: int, fields: Fields) -> bool:

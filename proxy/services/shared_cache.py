@@ -147,20 +147,19 @@ class SharedCache:
         sent = CIMultiDict(call.headers)
         credentials = bool(call.authorization) or request.caller.has_credential or bears_credentials(sent)
         wanted = wanted_of(sent)
-        believes = self.upstream.origin != OFFICIAL_API_URL
         own = (
             call.method not in SAFE_METHODS
             or call.body is not None
             or call.using is Using.OPERATOR
             or request.caller.query_credentials
-            or (credentials and not believes)
+            or (credentials and self.upstream.origin == OFFICIAL_API_URL)  # Discogs calls everything public
             or is_steered(sent)
             or "no-store" in wanted
             or any(name in sent for name in ORIGINS_CONDITIONS)
         )
         key = None if own else f"http{'+gzip' if call.accept_gzip else ''} {call.target}"
         origins = (self.upstream.origin, OFFICIAL_API_URL)
-        client = Client(call.method, sent, request.public_origin, origins, believes)
+        client = Client(call.method, sent, request.public_origin, origins)
         return _Asked(request, call, client, wanted, credentials, key)
 
     # --- the answer ---
@@ -280,7 +279,7 @@ class SharedCache:
         if not stored:
             await self.variants.drop(copy)
         decision = replace(told.decision, source=Source.REVALIDATED, age_s=head.age_s(self.now()), stored=stored)
-        return whole(asked.client, head.status, head.fields, copy.body, decision)
+        return whole(asked.client, head.status, head.fields, copy.body, decision, shared=stored)
 
     async def _learn(self, asked: _Asked, copy: Copy | None, told: _Told) -> None:
         """What the answer says of what is stored: a write, a newer answer, or a HEAD that no longer fits."""
@@ -311,8 +310,8 @@ class SharedCache:
         raw = Stored(response.status, CIMultiDict(response.headers), told.born)
         head = Stored(response.status, kept_fields(told.passed), told.born)
         has_body = asked.call.method != "HEAD" and response.status not in BODILESS
-        keep = asked.key is not None and asked.call.method == "GET" and self._may_keep(asked, raw)
-        keep = keep and (comes_complete(response) or not has_body)
+        shared = asked.key is not None and self._may_keep(asked, raw)
+        keep = shared and asked.call.method == "GET" and (comes_complete(response) or not has_body)
         if has_body and (is_rewritten(response.status, told.passed) or (keep and is_short(response))):
             body = await read_packed(response, self.upstream.deadline_s, MAX_BODY_BYTES)
             await open_calls.aclose()
@@ -321,14 +320,15 @@ class SharedCache:
             body = b""
         else:
             kept = (lambda body: self._keep(asked, head, body)) if keep else None
-            return streamed(asked.client, response, told.passed, _pieces(response, kept), told.decision)
+            return streamed(asked.client, response, told.passed, _pieces(response, kept), told.decision, shared=shared)
         stored = keep and len(body) <= LONGEST_STORED and await self._keep(asked, head, body)
-        return whole(asked.client, response.status, told.passed, body, replace(told.decision, stored=stored))
+        decision = replace(told.decision, stored=stored)
+        return whole(asked.client, response.status, told.passed, body, decision, shared=shared)
 
     def _shown(self, asked: _Asked, copy: Copy, show: Show) -> Streamed:
         source = Source.HIT if show.detail is None else Source.STALE
         decision = Decision(source, age_s=show.age_s, ttl_s=show.ttl_s, detail=show.detail)
-        return whole(asked.client, copy.head.status, copy.head.fields, copy.body, decision)
+        return whole(asked.client, copy.head.status, copy.head.fields, copy.body, decision, shared=True)
 
     # --- the store ---
 

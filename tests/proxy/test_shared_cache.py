@@ -302,6 +302,16 @@ async def test_whoever_asks_in_whatever_order_nobody_sees_what_is_not_his(
     assert not any(name in told for name in ("anna", "bert", "carl", "dora", "emil"))
 
 
+@pytest.mark.parametrize(
+    ("leave", "told"),
+    [("public, max-age=60", "public, max-age=60"), ("public", "private, no-cache"), ("", "private, no-cache")],
+)
+async def test_other_caches_may_share_what_we_share(proxy: Proxy, origin: Origin, leave: str, told: str) -> None:
+    origin.headers = {"Cache-Control": leave} if leave else {}
+    for _ in range(2):
+        assert (await proxy.get(PATH, **SECRETS[0]))[0].headers["Cache-Control"] == told
+
+
 # --- variants -----------------------------------------------------------------------------------------------------
 
 
