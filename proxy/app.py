@@ -23,6 +23,7 @@ from proxy.adapters.lanes import Lanes
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.responses import ResponseStore
 from proxy.adapters.upstream import Call, Upstream, sent_once
+from proxy.adapters.variants import Variants
 from proxy.background import Health, running
 from proxy.domain.budget import Budget
 from proxy.domain.lifetimes import LIFETIMES
@@ -38,12 +39,17 @@ from proxy.services.inventory import InventoryService
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
 from proxy.services.release import ReleaseService
+from proxy.services.shared_cache import SharedCache
 from proxy.services.stores import StoreService
 from proxy.services.sync import SyncService
-from proxy.settings import Settings
+from proxy.settings import OFFICIAL_API_URL, Settings
 
 DEFAULT_BUDGET_GROUP = "default"
 """Of processes on one database that say nothing of their address."""
+
+KEEP_IDLE_S = 15.0
+KEEP_IDLE_ELSEWHERE_S = 4.0
+"""How long an idle connection is kept. Node, Apache and uvicorn close it after 5 s; a write that meets that fails."""
 
 MIGRATION_POLL_S = 30.0
 """How often it is looked whether the last release of the old system's matches has been stored."""
@@ -106,7 +112,8 @@ async def upstream(app: web.Application) -> AsyncIterator[None]:
         BudgetLog(app[keys.DATABASE], settings.budget_group or DEFAULT_BUDGET_GROUP),
         on_waited=lambda lane, seconds: metrics.lane_wait_seconds.labels(lane.value).observe(seconds),
     )
-    connector = aiohttp.TCPConnector(limit=100)
+    keep_s = KEEP_IDLE_S if settings.discogs_api_url == OFFICIAL_API_URL else KEEP_IDLE_ELSEWHERE_S
+    connector = aiohttp.TCPConnector(limit=100, keepalive_timeout=keep_s)
     async with aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, middlewares=(sent_once,)
     ) as session:
@@ -159,7 +166,12 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     app[keys.RELEASES] = releases
     identities = app[keys.IDENTITIES] = IdentityService(discogs_api)
     app[keys.INVENTORY] = InventoryService(database, discogs_api, copies, wake)
-    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, app[keys.PURGE])
+    # Only what Discogs itself gives falls under its terms; another upstream says by itself how long a copy is good.
+    is_discogs = settings.discogs_api_url == OFFICIAL_API_URL
+    shared = SharedCache(
+        Variants(responses), discogs_api, settings.content_max_age_ms / 1000 if is_discogs else float("inf")
+    )
+    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, app[keys.PURGE], shared)
     app[keys.STORES] = StoreService(
         database,
         sync,
@@ -181,6 +193,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     await releases.stop()
     await identities.stop()
     await copies.stop()
+    await shared.stop()
     await responses.close()
 
 

@@ -8,7 +8,8 @@ ProxyError
 ├── UpstreamBroken    502  Discogs answered with something that is not an answer, or not at all
 │   └── UpstreamDropped
 ├── Degraded          503  a part of ours is away
-└── UpstreamTimeout   504  Discogs did not answer in time
+├── UpstreamTimeout   504  Discogs did not answer in time
+└── NotCached         504  the client wants only what is stored, and it is not
 """
 
 from __future__ import annotations
@@ -54,4 +55,8 @@ class Degraded(ProxyError):
 
 
 class UpstreamTimeout(ProxyError):
+    status = 504
+
+
+class NotCached(ProxyError):
     status = 504

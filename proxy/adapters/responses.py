@@ -74,6 +74,7 @@ class ResponseFile(SQLiteCache):
         )
         await db.execute("CREATE INDEX IF NOT EXISTS responses_used_at ON responses (used_at)")
         await db.execute("CREATE INDEX IF NOT EXISTS responses_path ON responses (path)")
+        await db.execute("CREATE INDEX IF NOT EXISTS responses_size ON responses (size)")  # sums without the values
         self._bytes = await self._total()
         await db.commit()
         self._initialized = True
@@ -129,6 +130,16 @@ class ResponseFile(SQLiteCache):
         await db.executescript("PRAGMA incremental_vacuum")  # execute() would free one page alone
         self._bytes = await self._total()
 
+    async def drop(self, keys: Sequence[str]) -> None:
+        async with self.get_connection(commit=True) as db:
+            for key in keys:
+                await db.execute("DELETE FROM responses WHERE key = ?", (key,))
+
+    async def drop_paths(self, paths: Sequence[str]) -> None:
+        async with self.get_connection(commit=True) as db:
+            for path in paths:
+                await db.execute("DELETE FROM responses WHERE path = ?", (path,))
+
     async def purge(self, paths: Sequence[str], *, soft: bool) -> int:
         """Mark or drop the answers of these paths and of what lies below them; returns how many."""
         found = 0
@@ -166,6 +177,13 @@ class ResponseStore:
 
     async def purge(self, paths: Sequence[str], *, soft: bool) -> int:
         return await self._use(lambda file: file.purge([plain_path(path) for path in paths], soft=soft), 0)
+
+    async def drop(self, keys: Sequence[str]) -> None:
+        await self._use(lambda file: file.drop(keys), None)
+
+    async def drop_paths(self, paths: Sequence[str]) -> None:
+        """Every answer of these paths, whatever its query; not what lies below them."""
+        await self._use(lambda file: file.drop_paths([plain_path(path) for path in paths]), None)
 
     async def close(self) -> None:
         file, self._file = self._file, None

@@ -64,6 +64,8 @@ class Call:
     """An HTML page in place of its answer is a failure of Discogs."""
     patience_s: float | None = None
     """How long background work waits for budget; None: a client is waiting, budget and answer share the deadline."""
+    telling: bool = True
+    """Its failure tells of an outage. False for a path that we do not know, where a client can bring one about."""
 
     @property
     def identified(self) -> bool:
@@ -251,7 +253,7 @@ class Upstream:
             failed = record.within_s >= self.deadline_s / 2  # else it had hardly any time left for its answer
         else:
             failed = record.is_page or record.status in OUTAGE_STATUSES
-        if failed and call.body is None:
+        if failed and call.body is None and call.telling:
             self.outage.failed(self.clock(), probe=probe)
         elif failed or record.status is None:
             self.outage.abandoned(probe=probe)
@@ -329,6 +331,28 @@ async def read_whole(response: aiohttp.ClientResponse, within_s: float) -> Answe
             async for piece in response.content.iter_any():
                 unpacker.feed(piece)
         return Answer(response.status, CIMultiDict(response.headers), unpacker.finish())
+
+
+async def read_packed(response: aiohttp.ClientResponse, within_s: float, most: int) -> bytes:
+    """The body as it came, at most so many bytes. Raises UpstreamBroken, UpstreamTimeout."""
+    pieces, left = [], most
+    with translated_errors():
+        async with asyncio.timeout(within_s):
+            async for piece in response.content.iter_any():
+                left -= len(piece)
+                if left < 0:
+                    raise TooLong
+                pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def pieces_of(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body piece by piece, as it comes. Raises UpstreamBroken when upstream breaks off."""
+    try:
+        async for piece in response.content.iter_any():
+            yield piece
+    except (aiohttp.ClientError, OSError) as error:
+        raise UpstreamBroken("Discogs broke off in the middle of its answer.") from error
 
 
 def checked_json(answer: Answer) -> object:

@@ -14,6 +14,8 @@ class Source(StrEnum):
     HIT = "hit"
     STALE = "stale"
     MISS = "miss"
+    REVALIDATED = "revalidated"
+    """A stored copy, of which upstream said that it still holds."""
     BYPASS = "bypass"
     """Passed through: nothing of ours could have answered it."""
     OWN = "own"
@@ -29,9 +31,10 @@ class Decision:
     ttl_s: float | None = None
     upstream_status: int | None = None
     detail: str | None = None
-    forwarded: str = "uri-miss"
-    """Why a miss went upstream, in the words of RFC 9211 section 2.2."""
+    forwarded: str | None = None
+    """Why upstream was asked, in the words of RFC 9211 section 2.2, where that is known better than by `source`."""
     stored: bool = False
+    """The answer was kept."""
     collapsed: bool = False
     """Another request was under way for the same: one call served both."""
 
@@ -50,9 +53,11 @@ class Decision:
             case Source.HIT | Source.STALE:
                 return ["hit"]
             case Source.MISS:
-                return [f"fwd={self.forwarded}", *self._told_of_forwarding()]
+                return [f"fwd={self.forwarded or 'uri-miss'}", *self._told_of_forwarding()]
+            case Source.REVALIDATED:
+                return [f"fwd={self.forwarded or 'stale'}", *self._told_of_forwarding()]
             case Source.BYPASS:
-                return ["fwd=bypass", *self._told_of_forwarding()]
+                return [f"fwd={self.forwarded or 'bypass'}", *self._told_of_forwarding()]
             case Source.OWN:
                 return []
 

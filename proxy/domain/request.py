@@ -123,3 +123,15 @@ class Served:
     body: bytes
     decision: Decision
     reuse: Reuse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer whose body is passed on piece by piece, as it comes, packed as upstream packed it."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    pieces: AsyncIterator[bytes]
+    decision: Decision
+    shared: bool = False
+    """It is everybody's, by upstream's word, whoever asks."""

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from multidict import CIMultiDict
 
+from proxy.domain.http_fields import Fields, http_date
+
 TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 KEPT_IN_304 = ("Cache-Control", "Content-Location", "ETag", "Link", "Vary")
@@ -23,6 +25,15 @@ def is_known(tag: str, if_none_match: Iterable[str]) -> bool:
     """By weak comparison; `*` knows everything."""
     asked = ",".join(if_none_match)
     return asked.strip() == "*" or tag.removeprefix("W/") in TAG.findall(asked)
+
+
+def is_not_modified(sent: Fields, fields: Fields) -> bool:
+    """The client that sent these conditions has the answer with these fields already (RFC 9111 section 4.3.2)."""
+    if "If-None-Match" in sent:
+        return is_known(fields.get("ETag", ""), sent.getall("If-None-Match"))
+    since = http_date(sent.get("If-Modified-Since"))
+    changed = http_date(fields.get("Last-Modified", fields.get("Date")))
+    return since is not None and changed is not None and changed <= since
 
 
 def headers_of_304(headers: Mapping[str, str]) -> CIMultiDict[str]:

@@ -16,6 +16,7 @@ HOP_BY_HOP: Final = frozenset(
         "connection",
         "keep-alive",
         "proxy-authenticate",
+        "proxy-authentication-info",
         "proxy-authorization",
         "proxy-connection",
         "te",
@@ -67,7 +68,7 @@ Headers = Iterable[tuple[str, str]]
 def headers_for_upstream(headers: Headers) -> list[tuple[str, str]]:
     """What of a client's headers goes upstream; credentials are added by whoever decided on them."""
     pairs = list(headers)
-    dropped = NOT_SENT_UPSTREAM | _named_by_connection(pairs)
+    dropped = NOT_SENT_UPSTREAM | named_by_connection(pairs)
     return [
         (name, value)
         for name, value in pairs
@@ -78,7 +79,7 @@ def headers_for_upstream(headers: Headers) -> list[tuple[str, str]]:
 def headers_for_client(headers: Headers) -> list[tuple[str, str]]:
     """What of upstream's headers goes to the client."""
     pairs = list(headers)
-    dropped = NOT_SENT_TO_CLIENTS | _named_by_connection(pairs)
+    dropped = NOT_SENT_TO_CLIENTS | named_by_connection(pairs)
     return [
         (name, value)
         for name, value in pairs
@@ -101,7 +102,7 @@ def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
     return _takes_gzip(",".join(accept_encoding)) if accept_encoding else False
 
 
-def _named_by_connection(headers: Headers) -> frozenset[str]:
+def named_by_connection(headers: Headers) -> frozenset[str]:
     values = [value for name, value in headers if name.lower() == "connection"]
     return frozenset(token.strip().lower() for value in values for token in value.split(","))
 

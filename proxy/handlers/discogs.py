@@ -14,7 +14,7 @@ from proxy.domain.credentials import Caller, Tier, caller_of
 from proxy.domain.merge import Audience
 from proxy.domain.origins import public_origin
 from proxy.domain.policy import Decision
-from proxy.domain.request import Served, ShopRequest, split_target
+from proxy.domain.request import Served, ShopRequest, Streamed, split_target
 from proxy.domain.resources import UNKNOWN, Kind, Resource, resource_of
 from proxy.domain.validators import headers_of_304, is_known
 from proxy.domain.visibility import SAFE_METHODS, Plan, Refuse, depends_on_username, plan
@@ -24,7 +24,6 @@ from proxy.handlers.hits import shortcut_of
 from proxy.handlers.middleware import set_cors
 from proxy.services.copies import TooPoor
 from proxy.services.finished import Finished, finish
-from proxy.services.passthrough import Streamed
 
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 
@@ -172,7 +171,8 @@ async def stream(request: web.Request, shop_request: ShopRequest, answer: Stream
     request[keys.DECISION] = answer.decision
     response = web.StreamResponse(status=answer.status)
     _set_headers(response, answer.headers)
-    if shop_request.caller.tier is Tier.IDENTIFIED and "no-store" not in response.headers.get("Cache-Control", ""):
+    private = shop_request.caller.tier is Tier.IDENTIFIED and not answer.shared
+    if private and "no-store" not in response.headers.get("Cache-Control", ""):
         response.headers["Cache-Control"] = cache_control(shop_request)  # Discogs calls everything public
     set_cors(request, response)
     await response.prepare(request)

@@ -1,38 +1,31 @@
-"""Everything that is neither an inventory nor a release: passed on as it is, streamed where it may be long."""
+"""Everything that is neither an inventory nor a release: passed on as it is, streamed where it may be long.
+
+A path that we do not know gets what RFC 9111 says, and none of our policy: that is SharedCache.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 from multidict import CIMultiDict
 
-from proxy.adapters.upstream import Answer, Call, Trace, Upstream, checked_json, read_whole
+from proxy.adapters.upstream import Answer, Call, Trace, Upstream, checked_json, pieces_of, read_whole
 from proxy.domain.budget import Lane
 from proxy.domain.policy import Decision, Source
-from proxy.domain.request import Reuse, Served, ShopRequest
+from proxy.domain.request import Reuse, Served, ShopRequest, Streamed
 from proxy.domain.resources import Kind
 from proxy.domain.visibility import public_database
 from proxy.domain.wire import is_html, is_json, is_jsonp
-from proxy.errors import UpstreamBroken
 from proxy.services.answers import client_headers, error_served, made_public, served, unchanged
 from proxy.services.copies import Copies
 from proxy.services.purge import PurgeService
+from proxy.services.shared_cache import SharedCache
 from proxy.settings import OFFICIAL_API_URL
 
 BODILESS = frozenset({204, 205, 304})
-
-
-@dataclass(frozen=True, slots=True)
-class Streamed:
-    """An answer whose body is passed on piece by piece, as it comes: packed as upstream packed it."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    pieces: AsyncIterator[bytes]
-    decision: Decision
 
 
 @dataclass(slots=True)
@@ -42,6 +35,7 @@ class PassthroughService:
     upstream: Upstream
     copies: Copies
     purge: PurgeService
+    shared: SharedCache
 
     @asynccontextmanager
     async def serve(self, request: ShopRequest, trace: Trace) -> AsyncIterator[Served | Streamed]:
@@ -57,6 +51,10 @@ class PassthroughService:
             accept_gzip=request.accepts_gzip,
             wants_json=request.wants_json,
         )
+        if request.resource.kind is Kind.UNKNOWN:
+            async with self.shared.serve(request, replace(call, telling=False), trace) as answer:
+                yield answer
+            return
         if request.wants_json:
             change = made_public(public_database) if request.ask.strip else unchanged
             found = await self.copies.fetch(request, call, trace, change)
@@ -66,8 +64,8 @@ class PassthroughService:
             decision = Decision(Source.BYPASS, upstream_status=response.status)
             await self.purge.written(request, response.status)
             if _must_be_whole(request, response):
-                answer = await read_whole(response, self.upstream.deadline_s)
-                yield self._whole(request, answer, decision)
+                whole = await read_whole(response, self.upstream.deadline_s)
+                yield self._whole(request, whole, decision)
             else:
                 yield self._stream(request, response, decision)
 
@@ -86,7 +84,7 @@ class PassthroughService:
             for name in ("Content-Encoding", "Content-Length")
             if name in response.headers
         ]
-        return Streamed(response.status, tuple(headers + kept), _pieces(response), decision)
+        return Streamed(response.status, tuple(headers + kept), pieces_of(response), decision)
 
 
 def _must_be_whole(request: ShopRequest, response: aiohttp.ClientResponse) -> bool:
@@ -102,14 +100,5 @@ def _must_be_whole(request: ShopRequest, response: aiohttp.ClientResponse) -> bo
 
 
 def _is_page_for_json(request: ShopRequest, content_type: str) -> bool:
-    """HTML in place of JSON is told as an error; a path that we do not know promises nothing."""
-    return is_html(content_type) and request.resource.kind not in (Kind.UNKNOWN, Kind.TEXT)
-
-
-async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Raises UpstreamBroken when upstream breaks off."""
-    try:
-        async for piece in response.content.iter_any():
-            yield piece
-    except (aiohttp.ClientError, OSError) as error:
-        raise UpstreamBroken("Discogs broke off in the middle of its answer.") from error
+    """HTML in place of JSON is told as an error."""
+    return is_html(content_type) and request.resource.kind is not Kind.TEXT

@@ -133,3 +133,11 @@ def test_a_value_that_is_not_ours_is_a_miss(value: bytes) -> None:
 
 def test_a_value_is_no_pickle() -> None:
     assert packed(stored()).startswith(b'1 {"status":200')
+
+
+async def test_answers_are_dropped_by_key_or_by_their_very_path(store: ResponseStore) -> None:
+    for key, path in (("a", "/x"), ("a?q", "/x"), ("b", "/x/y"), ("c", "/X%20Z"), ("d", "/d")):
+        await store.write(key, path, stored())
+    await store.drop(["d", "never"])
+    await store.drop_paths(["/x", "/x z"])
+    assert [key for key in ("a", "a?q", "b", "c", "d") if await store.read(key)] == ["b"]

@@ -20,6 +20,11 @@ from proxy.domain.policy import OWN, Decision, Source
         (Decision(Source.MISS, upstream_status=200), "discogs-proxy; fwd=uri-miss; fwd-status=200"),
         (Decision(Source.MISS, detail="no-database"), "discogs-proxy; fwd=uri-miss; detail=no-database"),
         (Decision(Source.BYPASS, upstream_status=404), "discogs-proxy; fwd=bypass; fwd-status=404"),
+        (Decision(Source.REVALIDATED, upstream_status=304), "discogs-proxy; fwd=stale; fwd-status=304"),
+        (
+            Decision(Source.MISS, upstream_status=200, forwarded="vary-miss", stored=True),
+            "discogs-proxy; fwd=vary-miss; fwd-status=200; stored",
+        ),
         (OWN, "discogs-proxy"),
     ],
 )
