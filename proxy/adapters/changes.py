@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import quote, unquote
 
 import structlog
@@ -32,13 +33,20 @@ PATH_MAX = 7000
 log = structlog.get_logger()
 
 
+class OnPath(Protocol):
+    def __call__(self, path: str, /, *, below: bool) -> None: ...
+
+
 @dataclass(slots=True)
 class Changes:
-    """`on_release` and `on_path` are told what changed, `on_gap` that anything may have."""
+    """`on_release` and `on_path` are told what changed, `on_gap` that anything may have.
+
+    The keyword of `on_path` says whether what lies below the path changed as well.
+    """
 
     database: Database
     on_release: Callable[[int], None]
-    on_path: Callable[[str], None]
+    on_path: OnPath
     on_gap: Callable[[], None]
     clock: Callable[[], float] = time.monotonic
     _name: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -62,13 +70,15 @@ class Changes:
             self._forget()
             await asyncio.sleep(RETRY_S)
 
-    async def tell_path(self, path: str) -> None:
-        """Tell the other processes that copies of `path` and of what lies below it were dropped.
+    async def tell_path(self, path: str, *, below: bool) -> None:
+        """Tell the other processes that copies of `path` were dropped, and whether also of what lies below it.
 
         Raises DatabaseUnavailable.
         """
+        encoded = quote(unquote(path))  # a path may hold what Postgres' text cannot
+        what = f"{'path' if below else 'page'} {encoded}" if len(encoded) <= PATH_MAX else "path /"
         async with self.database.connection() as connection:
-            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, f"path {_as_payload(path)}")
+            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, what)
 
     async def _listen(self) -> None:
         """Until the connection ends or falls silent. Raises DatabaseUnavailable."""
@@ -118,11 +128,5 @@ class Changes:
                 self._beat_heard.set()
             case "release" if what.isdecimal():
                 self.on_release(int(what))
-            case "path":
-                self.on_path(unquote(what))
-
-
-def _as_payload(path: str) -> str:
-    """In ASCII, as a path may hold what Postgres' text cannot."""
-    encoded = quote(unquote(path))
-    return encoded if len(encoded) <= PATH_MAX else "/"
+            case "path" | "page":
+                self.on_path(unquote(what), below=kind == "path")

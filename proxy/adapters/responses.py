@@ -34,6 +34,9 @@ EVICT_TO = 0.9
 LARGEST = 0.1
 """Of the bound: a longer answer would drive out too many others."""
 
+USES_NOTED_EVERY_S = 60.0
+"""Of one answer: a write for each read would cost more than it tells."""
+
 BUSY_TIMEOUT_S = 0.5
 RETRY_S = 30.0
 """How long a file that cannot be used is left alone."""
@@ -93,13 +96,15 @@ class ResponseFile(SQLiteCache):
         return int(row[0]) if row else 0
 
     async def look_up(self, key: str, now: float) -> tuple[bytes, bool] | None:
-        """Value and whether it was purged; the look counts as a use."""
-        async with self.get_connection(commit=True) as db:
-            async with db.execute("SELECT value, purged FROM responses WHERE key = ?", (key,)) as cursor:
+        """Value and whether it was purged; the look counts as a use, of which one in a while is noted."""
+        async with self.get_connection() as db:
+            async with db.execute("SELECT value, purged, used_at FROM responses WHERE key = ?", (key,)) as cursor:
                 row = await cursor.fetchone()
             if row is None:
                 return None
-            await db.execute("UPDATE responses SET used_at = ? WHERE key = ?", (now, key))
+            if not 0 <= now - row[2] < USES_NOTED_EVERY_S:
+                await db.execute("UPDATE responses SET used_at = ? WHERE key = ?", (now, key))
+                await db.commit()
             return bytes(row[0]), bool(row[1])
 
     async def put(self, key: str, path: str, value: bytes, now: float) -> bool:

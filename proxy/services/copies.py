@@ -80,6 +80,7 @@ class Copies:
             poorer = await self.store.read(asked.key)
             if (anonymous := self._copy(asked, poorer)) is not None:
                 stored, copy = poorer, anonymous
+        asked = replace(asked, known=stored.fetched_at if stored else None)
         if copy is not None and copy.use is not Use.FRESH and self._is_held(asked.key):
             return copy.shown(Source.STALE, Use.IF_UPSTREAM_FAILS)
         match copy:
@@ -162,6 +163,9 @@ class Copies:
         return replace(found, decision=replace(found.decision, collapsed=True)) if collapsed else found
 
     async def _ask(self, asked: _Asked, trace: Trace) -> Fetched:
+        copy = self._copy(asked, await self.store.read(asked.key))
+        if copy is not None and copy.use is Use.FRESH and copy.stored.fetched_at != asked.known:
+            return copy.shown(Source.HIT)  # another flight ended between our look at the store and this one
         began = self.now()  # the answer is no younger than its request
         try:
             answer = asked.public(await self.upstream.fetch(asked.call, trace))
@@ -225,12 +229,16 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request that a copy can answer; `call` is how upstream is asked, `public` what is made of its answer."""
+    """A request that a copy can answer; `call` is how upstream is asked, `public` what is made of its answer.
+
+    `known` is of when the copy is that was found for it.
+    """
 
     request: ShopRequest
     key: str
     call: Call
     public: Change
+    known: datetime | None = None
 
     @property
     def kind(self) -> Kind:

@@ -159,12 +159,13 @@ class FinishedAnswers:
         for key in tuple(self._of_release.get(release_id, ())):
             self._drop(key)
 
-    def drop_path(self, path: str) -> None:
-        """And what lies below it."""
+    def drop_path(self, path: str, *, below: bool = True) -> None:
+        """And, unless told otherwise, what lies below it."""
         self._something_changed()
         purged = plain_path(path)
-        for key in [key for key, entry in self._entries.items() if is_at_or_below(entry.path, purged)]:
-            self._drop(key)
+        for key, entry in list(self._entries.items()):
+            if entry.path == purged or (below and is_at_or_below(entry.path, purged)):
+                self._drop(key)
 
     def drop_all(self) -> None:
         self._something_changed()

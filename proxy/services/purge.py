@@ -49,19 +49,25 @@ class PurgeService:
             raise Degraded("The database is away: what it holds cannot be purged now.", 5) from error
 
     async def written(self, request: ShopRequest, status: int) -> None:
-        """A write went through to upstream: copies of what it names are dropped (RFC 9111 section 4.4)."""
+        """A write went through to upstream: copies of what it names are dropped (RFC 9111 section 4.4).
+
+        Not what lies below: a write to the root would empty the cache.
+        """
         if request.method in SAFE_METHODS or status >= 400:
             return
+        path = request.raw_path
+        await self.responses.drop_paths([path])
+        self.finished.drop_path(path, below=False)
         try:
-            await self._answers(request.raw_path, soft=False)
+            await self.changes.tell_path(path, below=False)
         except DatabaseUnavailable as error:  # the others then trust nothing that they keep in memory
-            log.warning("other processes not told of a write", path=request.raw_path, error=str(error))
+            log.warning("other processes not told of a write", path=path, error=str(error))
 
     async def _answers(self, path: str, *, soft: bool) -> int:
         """Of all processes. Raises DatabaseUnavailable."""
         dropped = await self.responses.purge([path], soft=soft)
         self.finished.drop_path(path)
-        await self.changes.tell_path(path)
+        await self.changes.tell_path(path, below=True)
         return dropped
 
     async def _release(self, release_id: int, *, soft: bool) -> dict[str, int]:

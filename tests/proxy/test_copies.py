@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -401,3 +402,16 @@ async def test_a_hit_is_packed_for_a_client_that_takes_gzip_and_for_no_other(
     assert {body for _, body in plain + packed} == {plain[0][1]}
     assert [response.headers.get("Content-Encoding") for response, _ in plain + packed] == [None] * 3 + ["gzip"] * 2
     assert len({response.headers["ETag"] for response, _ in plain + packed}) == 1
+
+
+async def test_a_write_drops_copies_of_what_it_names_and_not_of_what_lies_below(
+    proxy: Proxy, discogs: SimulatedDiscogs
+) -> None:
+    """Else a write to the root would empty the cache."""
+    for path in ("/", INVENTORY) * 2:
+        await proxy.get(path)
+    discogs.add_fault(Fault(kind="broken_json", body=b"{}", path=re.compile("^/$"), times=1))
+    response, _ = await proxy.request("POST", "/", data=b"{}")
+    assert response.status == 200
+    assert "; hit;" in status_of((await proxy.get(INVENTORY))[0])
+    assert "fwd=uri-miss" in status_of((await proxy.get("/"))[0])

@@ -18,7 +18,12 @@ from tests.relay import relayed
 class Told:
     releases: list[int] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    alone: list[str] = field(default_factory=list)
+    """Paths whose lower ones were not concerned."""
     gaps: int = 0
+
+    def path(self, path: str, /, *, below: bool) -> None:
+        (self.paths if below else self.alone).append(path)
 
     def gap(self) -> None:
         self.gaps += 1
@@ -27,7 +32,7 @@ class Told:
 @asynccontextmanager
 async def listening(database: Database) -> AsyncIterator[tuple[Changes, Told]]:
     told = Told()
-    changes = Changes(database, told.releases.append, told.paths.append, told.gap)
+    changes = Changes(database, told.releases.append, told.path, told.gap)
     task = asyncio.create_task(changes.run())
     await until(lambda: changes.are_heard)
     try:
@@ -70,7 +75,7 @@ async def test_queueing_changes_nothing_that_is_shown(database: Database) -> Non
         async with database.connection() as connection:
             await connection.execute("INSERT INTO match_queue (release_id, priority) VALUES (7, 10)")
             await connection.execute("UPDATE match_queue SET priority = 0")
-        await changes.tell_path("/last")
+        await changes.tell_path("/last", below=True)
         await until(lambda: told.paths == ["/last"])
         assert told.releases == []
 
@@ -78,13 +83,15 @@ async def test_queueing_changes_nothing_that_is_shown(database: Database) -> Non
 @pytest.mark.parametrize("path", ["/users/caf\u00e9", "/odd/\x00", "/users/a%20b"])
 async def test_a_purged_path_reaches_the_other_processes(database: Database, path: str) -> None:
     async with listening(database) as (one, _), listening(database) as (_, told):
-        await one.tell_path(path)
-        await until(lambda: told.paths == [path.replace("%20", " ")])
+        plain = path.replace("%20", " ")
+        await one.tell_path(path, below=True)
+        await one.tell_path(path, below=False)
+        await until(lambda: (told.paths, told.alone) == ([plain], [plain]))
 
 
 async def test_a_path_too_long_to_be_told_means_all_paths(database: Database) -> None:
     async with listening(database) as (changes, told):
-        await changes.tell_path("/" + "x" * PATH_MAX)
+        await changes.tell_path("/" + "x" * PATH_MAX, below=False)
         await until(lambda: told.paths == ["/"])
 
 
@@ -96,7 +103,7 @@ async def test_while_the_database_is_away_nothing_is_trusted_and_afterwards_all_
         await wire.cut()
         await until(lambda: not changes.are_heard)
         with pytest.raises(DatabaseUnavailable):
-            await changes.tell_path("/x")
+            await changes.tell_path("/x", below=True)
         await wire.restore()
         await until(lambda: changes.are_heard)
         assert told.gaps > gaps

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from proxy.adapters import responses
 from proxy.adapters.responses import EVICT_TO, FILE_NAME, ResponseStore, StoredAnswer, packed, unpacked
 from proxy.adapters.upstream import Answer
 
@@ -44,7 +45,10 @@ async def test_it_survives_a_restart_and_is_private(store: ResponseStore, tmp_pa
     await again.close()
 
 
-async def test_beyond_the_bound_the_least_recently_used_go_and_the_file_shrinks(tmp_path: Path) -> None:
+async def test_beyond_the_bound_the_least_recently_used_go_and_the_file_shrinks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responses, "USES_NOTED_EVERY_S", 0)
     store = ResponseStore(tmp_path, bytes_max=1_000_000)
     for number in range(19):
         await store.write(f"{number}", "/x", stored(b"x" * 50_000))
