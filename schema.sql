@@ -207,27 +207,70 @@ COMMENT ON COLUMN budget_calls.ended_at IS 'NULL: under way, or its process died
 CREATE INDEX IF NOT EXISTS budget_calls_group_idx ON budget_calls (budget_group, started_at);
 
 -- Changes ----------------------------------------------------------------------------------------------------------
--- Whatever changes what shoppers see of a release is told to all processes when it is committed, whoever did it.
+-- Whatever changes what shoppers see of a release is told to all processes when it is committed, whoever did it: a
+-- message per release, or one for all of them where a statement changed many.
 
-CREATE OR REPLACE FUNCTION tell_release_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION tell_releases(release_ids bigint[]) RETURNS void LANGUAGE sql AS $$
+  SELECT pg_notify('discogs_proxy_changes', message)
+  FROM (
+    SELECT 'release ' || release_id AS message FROM unnest(release_ids) AS release_id
+    WHERE cardinality(release_ids) <= 100
+    UNION ALL
+    SELECT 'all' WHERE cardinality(release_ids) > 100
+  ) AS messages
+$$;
+
+-- Of a table whose column TG_ARGV[0] names the release; the changed rows are old_rows, new_rows, or both.
+CREATE OR REPLACE FUNCTION tell_release_changed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
-  release_id bigint;
+  found bigint[];
 BEGIN
-  IF TG_TABLE_NAME = 'releases' THEN
-    release_id := CASE TG_OP WHEN 'DELETE' THEN OLD.discogs_id ELSE NEW.discogs_id END;
+  IF TG_OP = 'TRUNCATE' THEN
+    PERFORM pg_notify('discogs_proxy_changes', 'all');
   ELSE
-    release_id := CASE TG_OP WHEN 'DELETE' THEN OLD.release_id ELSE NEW.release_id END;
+    EXECUTE format('SELECT array_agg(DISTINCT %I) FROM %s', TG_ARGV[0],
+                   CASE TG_OP WHEN 'DELETE' THEN 'old_rows' ELSE 'new_rows' END) INTO found;
+    PERFORM tell_releases(found);
   END IF;
-  PERFORM pg_notify('discogs_proxy_changes', 'release ' || release_id);
   RETURN NULL;
 END
 $$;
 
-CREATE OR REPLACE TRIGGER releases_tell AFTER INSERT OR UPDATE OR DELETE ON releases
-  FOR EACH ROW EXECUTE FUNCTION tell_release_changed();
-CREATE OR REPLACE TRIGGER track_matches_tell AFTER INSERT OR UPDATE OR DELETE ON track_matches
-  FOR EACH ROW EXECUTE FUNCTION tell_release_changed();
-CREATE OR REPLACE TRIGGER match_queue_tell AFTER UPDATE OF status ON match_queue
-  FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION tell_release_changed();
-CREATE OR REPLACE TRIGGER match_queue_tell_deleted AFTER DELETE ON match_queue
-  FOR EACH ROW EXECUTE FUNCTION tell_release_changed();
+CREATE OR REPLACE FUNCTION tell_status_changed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  PERFORM tell_releases(array_agg(n.release_id))
+  FROM new_rows n JOIN old_rows o ON o.release_id = n.release_id AND o.status <> n.status;
+  RETURN NULL;
+END
+$$;
+
+DO $$
+DECLARE
+  told record;
+BEGIN
+  FOR told IN
+    SELECT * FROM (VALUES
+      ('releases', 'discogs_id', 'INSERT'), ('releases', 'discogs_id', 'UPDATE'), ('releases', 'discogs_id', 'DELETE'),
+      ('track_matches', 'release_id', 'INSERT'), ('track_matches', 'release_id', 'UPDATE'),
+      ('track_matches', 'release_id', 'DELETE'), ('match_queue', 'release_id', 'DELETE')
+    ) AS of_table (name, release_column, event)
+  LOOP
+    EXECUTE format(
+      'CREATE OR REPLACE TRIGGER %I AFTER %s ON %I REFERENCING %s FOR EACH STATEMENT'
+      ' EXECUTE FUNCTION tell_release_changed(%L)',
+      told.name || '_tell_' || lower(told.event), told.event, told.name,
+      CASE told.event WHEN 'DELETE' THEN 'OLD TABLE AS old_rows' ELSE 'NEW TABLE AS new_rows' END, told.release_column
+    );
+  END LOOP;
+  FOR told IN SELECT unnest(ARRAY['releases', 'track_matches', 'match_queue']) AS name LOOP
+    EXECUTE format(
+      'CREATE OR REPLACE TRIGGER %I AFTER TRUNCATE ON %I FOR EACH STATEMENT EXECUTE FUNCTION tell_release_changed()',
+      told.name || '_tell_truncate', told.name
+    );
+  END LOOP;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER match_queue_tell_update AFTER UPDATE ON match_queue
+  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+  FOR EACH STATEMENT EXECUTE FUNCTION tell_status_changed();

@@ -149,9 +149,14 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         app[keys.MATCHER].wake()
 
     responses = ResponseStore(settings.data_dir)
-    copies = Copies(responses, discogs_api, lifetimes(settings), settings.content_max_age_ms / 1000)
+    copies = Copies(responses, discogs_api, discogs_api.origin, lifetimes(settings), settings.content_max_age_ms / 1000)
     finished = FinishedAnswers(lambda: changes.are_heard, lambda: copies.now())
-    changes = Changes(database, finished.drop_release, finished.drop_path, finished.drop_all)
+
+    def path_changed(path: str, *, below: bool) -> None:
+        responses.drop_noted()
+        finished.drop_path(path, below=below)
+
+    changes = Changes(database, finished.drop_release, path_changed, finished.drop_all)
     app[keys.FINISHED], app[keys.CHANGES] = finished, changes
     app[keys.PURGE] = PurgeService(database, responses, finished, changes)
     releases = ReleaseService(

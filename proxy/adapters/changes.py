@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 
 import structlog
 
-from matcher.database import Database
+from matcher.database import Connection, Database
 from matcher.errors import DatabaseUnavailable
 
 CHANNEL = "discogs_proxy_changes"
@@ -51,6 +51,8 @@ class Changes:
     clock: Callable[[], float] = time.monotonic
     _name: str = field(default_factory=lambda: uuid.uuid4().hex)
     _trusted_until: float = float("-inf")
+    _told: str | None = None
+    """What was logged last of why nothing is heard."""
     _beat_at: float = float("-inf")
     _beat_heard: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,9 +68,16 @@ class Changes:
             try:
                 await self._listen()
             except DatabaseUnavailable as error:
-                log.warning("changes are not heard", error=str(error))
-            self._forget()
+                self._tell_once(str(error))
+            finally:
+                self._forget()
             await asyncio.sleep(RETRY_S)
+
+    def _tell_once(self, error: str) -> None:
+        """Behind a pooler it stays as it is: it is not said again and again."""
+        if self._told != error:
+            log.warning("changes are not heard: hits are not answered from memory", error=error)
+        self._told = error
 
     async def tell_path(self, path: str, *, below: bool) -> None:
         """Tell the other processes that copies of `path` were dropped, and whether also of what lies below it.
@@ -81,14 +90,18 @@ class Changes:
             await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, what)
 
     async def _listen(self) -> None:
-        """Until the connection ends or falls silent. Raises DatabaseUnavailable."""
-        async with self.database.connection() as connection:
+        """Until the connection ends or falls silent. Raises DatabaseUnavailable.
+
+        The other connection is kept as well: where all are in use, waiting for one must not look like a gap.
+        """
+        async with self.database.connection() as connection, self.database.connection() as other:
             await connection.add_listener(CHANNEL, self._heard)
             connection.add_termination_listener(self._lost)
             try:
                 self._forget()  # what was told before we listened
                 self._ended.clear()
-                while await self._beat():
+                while await self._beat(other):
+                    self._told = None
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._ended.wait(), BEAT_S)
             finally:
@@ -104,19 +117,18 @@ class Changes:
         self._trusted_until = float("-inf")
         self.on_gap()
 
-    async def _beat(self) -> bool:
+    async def _beat(self, other: Connection) -> bool:
         """Send ourselves a message; False when it does not come back. Raises DatabaseUnavailable."""
         if self._ended.is_set():
             return False
         self._beat_heard.clear()
         self._beat_at = self.clock()
-        async with self.database.connection() as connection:
-            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, f"beat {self._name}")
+        await other.execute("SELECT pg_notify($1, $2)", CHANNEL, f"beat {self._name}")
         try:
             async with asyncio.timeout(BEAT_S):
                 await self._beat_heard.wait()
         except TimeoutError:
-            log.warning("changes are not heard", error="a message of our own did not come back")
+            self._tell_once("a message of our own did not come back")
             return False
         return True
 
@@ -128,5 +140,7 @@ class Changes:
                 self._beat_heard.set()
             case "release" if what.isdecimal():
                 self.on_release(int(what))
+            case "all":
+                self.on_gap()
             case "path" | "page":
                 self.on_path(unquote(what), below=kind == "path")

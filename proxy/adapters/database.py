@@ -21,7 +21,8 @@ LOCK_TIMEOUT = "3s"
 """A busy old system is not blocked behind our ALTER TABLE for longer; we try again."""
 
 SCHEMA_ATTEMPTS = 20
-CONNECTIONS = 11
+CONNECTIONS = 12
+"""Two of them listen for changes."""
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 4.0
 """Shoppers wait for most commands: a database that hangs counts as away. What may take longer says so."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from proxy.adapters.budget_log import BudgetLog, Turn
-from proxy.domain.budget import Budget, Lane, Queue, Reservation
+from proxy.domain.budget import WINDOW_S, Budget, Lane, Queue, Reservation
 from proxy.errors import BudgetExhausted
 
 TURN_AT_MOST_S = 1.0
@@ -72,7 +72,8 @@ class Lanes:
         except TimeoutError:
             self._unwanted(waiter)
             raise BudgetExhausted(
-                "You are making requests too quickly.", self.budget.promise(identified, self.clock())
+                "You are making requests too quickly.",
+                self.budget.promise(identified, self.clock()) if lane is Lane.SHOPPER else WINDOW_S,
             ) from None
         except asyncio.CancelledError:
             self._unwanted(waiter)

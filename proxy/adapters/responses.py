@@ -151,9 +151,10 @@ class ResponseFile(SQLiteCache):
         async with self.get_connection(commit=True) as db:
             for path in paths:
                 statement = "UPDATE responses SET purged = 1" if soft else "DELETE FROM responses"
+                below = path.rstrip("/") + "/"
                 cursor = await db.execute(
                     f"{statement} WHERE path = ? OR substr(path, 1, ?) = ?",
-                    (path, len(path) + 1, path.rstrip("/") + "/"),
+                    (path.rstrip("/") or "/", len(below), below),
                 )
                 found += cursor.rowcount
             self._bytes = await self._total()
@@ -170,17 +171,28 @@ class ResponseStore:
         self._file: ResponseFile | None = None
         self._closed_until = float("-inf")
         self._opening = asyncio.Lock()
+        self.drops = 0
+
+    def drop_noted(self) -> None:
+        """Something was dropped, here or by another process: an answer that was asked for before must not be kept."""
+        self.drops += 1
 
     async def read(self, key: str) -> StoredAnswer | None:
         """None: a miss."""
         found = await self._use(lambda file: file.look_up(key, time.time()), None)
         return unpacked(*found) if found else None
 
-    async def write(self, key: str, path: str, stored: StoredAnswer) -> bool:
-        """Whether it was kept. `path` is that of the request, without its query: what a purge names."""
+    async def write(self, key: str, path: str, stored: StoredAnswer, drops: int | None = None) -> bool:
+        """Whether it was kept. `path` is that of the request, without its query: what a purge names.
+
+        `drops` is the count at the time when the answer was asked for.
+        """
+        if drops is not None and drops != self.drops:
+            return False
         return await self._use(lambda file: file.put(key, plain_path(path), packed(stored), time.time()), False)
 
     async def purge(self, paths: Sequence[str], *, soft: bool) -> int:
+        self.drop_noted()
         return await self._use(lambda file: file.purge([plain_path(path) for path in paths], soft=soft), 0)
 
     async def drop(self, keys: Sequence[str]) -> None:
@@ -188,6 +200,7 @@ class ResponseStore:
 
     async def drop_paths(self, paths: Sequence[str]) -> None:
         """Every answer of these paths, whatever its query; not what lies below them."""
+        self.drop_noted()
         await self._use(lambda file: file.drop_paths([plain_path(path) for path in paths]), None)
 
     async def close(self) -> None:

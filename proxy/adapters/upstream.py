@@ -86,6 +86,8 @@ class Answer:
     status: int
     headers: CIMultiDict[str]
     body: bytes
+    using: Using | None = None
+    """Whose credential it was asked for with in the end; None where that does not matter."""
 
     @property
     def content_type(self) -> str:
@@ -185,7 +187,7 @@ class Upstream:
     async def _fetch_once(self, call: Call, trace: Trace, until: float) -> Answer:
         async with self.open(call, trace, until) as response:
             within_s = self.deadline_s if call.patience_s else max(until - self.clock(), self._least_s)
-            return await read_whole(response, within_s)
+            return replace(await read_whole(response, within_s), using=call.using)
 
     def _until(self, call: Call) -> float:
         return self.clock() + (call.patience_s or self.deadline_s)
@@ -289,8 +291,13 @@ class Upstream:
 
     def _learn(self, call: Call, reservation: Reservation, response: aiohttp.ClientResponse) -> None:
         budget, headers, now = self.lanes.budget, response.headers, self.clock()
-        limit, remaining = _number(headers, "X-Discogs-Ratelimit"), _number(headers, "X-Discogs-Ratelimit-Remaining")
-        budget.learn(call.identified, limit, remaining, now)
+        limit, used = _number(headers, "X-Discogs-Ratelimit"), _number(headers, "X-Discogs-Ratelimit-Used")
+        remaining = _number(headers, "X-Discogs-Ratelimit-Remaining")
+        if limit is not None and used is not None:
+            remaining = min(max(0, limit - used), limit if remaining is None else remaining)
+        # Whose credential is not ours may be taken for nobody, silently: that tells nothing of our own class.
+        if call.using is not Using.CALLER or limit == budget.limits[call.identified]:
+            budget.learn(call.identified, limit, remaining, now)
         budget.answered(reservation, response.status, now)
 
 

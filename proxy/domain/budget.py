@@ -47,6 +47,12 @@ PROMISED_CALL_S = 3.0
 PROMISE_LONGEST_S = 600.0
 """Nobody is told to come later than that, however many wait."""
 
+PROMISED_WINDOWS = 4
+PROMISED_LEAST = 60
+"""So many windows' places are kept for who was promised one, and at least so many places: else one client who asks
+again and again, and never comes when told, would keep everybody's.
+"""
+
 
 class Lane(StrEnum):
     """Who makes the call, most urgent first."""
@@ -233,7 +239,8 @@ class Budget:
         at = max(soonest, taken_until[-places]) if len(taken_until) >= places else soonest
         if at > now + PROMISE_LONGEST_S:
             return PROMISE_LONGEST_S
-        self._promised.append(at)
+        if len(self._promised) < max(PROMISED_LEAST, PROMISED_WINDOWS * limit):
+            self._promised.append(at)
         return at - now
 
     # --- rules ---

@@ -54,4 +54,4 @@ def plain_path(path: str) -> str:
 
 def is_at_or_below(path: str, purged: str) -> bool:
     """Both as `plain_path` spells them: a purge of `/users/x` names `/users/x/inventory` too, but not `/users/xy`."""
-    return path == purged or path.startswith(purged.rstrip("/") + "/")
+    return path == (purged.rstrip("/") or "/") or path.startswith(purged.rstrip("/") + "/")

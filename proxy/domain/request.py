@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from urllib.parse import quote
@@ -63,8 +63,7 @@ class ShopRequest:
 
         Discogs answers its default to any Accept but two of its own (documentation, Versioning and Media Types).
         """
-        asked = ", ".join(value for name, value in self.headers if name.lower() == "accept")
-        return (("Accept", asked),) if "html+json" in asked.lower() or "plaintext+json" in asked.lower() else ()
+        return special_media_types([value for name, value in self.headers if name.lower() == "accept"])
 
     def forwarded(self) -> ShopRequest:
         """The same, asked for with the caller's own credential and kept for nobody."""
@@ -79,6 +78,12 @@ class ShopRequest:
             return self.media_types
         length = [(name, value) for name, value in self.headers if name.lower() == "content-length" and self.body]
         return (*headers_for_upstream(self.headers), *length)
+
+
+def special_media_types(accept: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Of a request with these Accept headers the one to send upstream, where it is not for the default."""
+    asked = ", ".join(accept)
+    return (("Accept", asked),) if "html+json" in asked.lower() or "plaintext+json" in asked.lower() else ()
 
 
 def split_target(target: str) -> tuple[str, str]:

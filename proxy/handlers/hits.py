@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from proxy import keys
 from proxy.domain.origins import cors_headers
+from proxy.domain.request import special_media_types
 from proxy.domain.wire import accepts_gzip, header_lines
 from proxy.handlers.middleware import answer_headers, new_trace, observed
 from proxy.settings import Settings
@@ -26,11 +27,12 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class WrittenResponse(web.StreamResponse):
-    """Head and body as they are, in one write."""
+    """Head and body as they are, in one write; `on_end` is told the status, or that the client had gone."""
 
-    def __init__(self, written: bytes) -> None:
+    def __init__(self, written: bytes, on_end: Callable[[int | str], None]) -> None:
         super().__init__()
         self._written = written
+        self._on_end = on_end
         self._writer: AbstractStreamWriter | None = None
 
     @property
@@ -42,8 +44,14 @@ class WrittenResponse(web.StreamResponse):
         return self._writer
 
     async def write_eof(self, data: bytes = b"") -> None:
-        if self._writer is not None:
+        if self._writer is None:
+            return
+        try:
             await self._writer.write(self._written + data)
+        except BaseException:
+            self._on_end("aborted")
+            raise
+        self._on_end(200)
 
 
 def short_way(app: web.Application, long_way: Handler) -> Handler:
@@ -61,8 +69,11 @@ def short_way(app: web.Application, long_way: Handler) -> Handler:
         own = answer_headers(app[keys.UPSTREAM], hit.decision, trace)
         cors = cors_headers(request.headers.get("Origin"), settings.cors_origins)
         lines = header_lines((("Date", _date(int(time.time()))), *own.items(), *cors.items()))
-        observed(app, request, hit.kind.value, hit.decision, trace, 200, time.perf_counter() - started)
-        return WrittenResponse(b"".join((hit.heads[packed is not None], lines, b"\r\n", body)))
+
+        def on_end(status: int | str) -> None:
+            observed(app, request, hit.kind.value, hit.decision, trace, status, time.perf_counter() - started)
+
+        return WrittenResponse(b"".join((hit.heads[packed is not None], lines, b"\r\n", body)), on_end)
 
     return answer
 
@@ -78,14 +89,13 @@ def shortcut_of(request: web.BaseRequest, settings: Settings) -> Hashable | None
         or not LONG_WAY.isdisjoint(headers)
     ):
         return None
-    accept = headers.getall("Accept", ())
     forwarded = (request.remote, headers.get("X-Forwarded-Host"), headers.get("X-Forwarded-Proto"))
     return (
         request.raw_path,
         None if settings.public_url else headers.get("Host"),
         forwarded if settings.trusted_proxies else None,
         request.secure,
-        tuple(accept) if any("+json" in value for value in accept) else None,
+        special_media_types(headers.getall("Accept", ())),
     )
 
 

@@ -43,13 +43,14 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Copies:
-    """`lifetimes` are the kinds that are kept, with the seconds that they are fresh.
+    """`origin` is whose answers are kept, as the file outlives a change of the upstream. `lifetimes` are the kinds that are kept, with the seconds that they are fresh.
 
     `public` makes of an answer what everybody may see; it is applied before anything is stored.
     """
 
     store: ResponseStore
     upstream: Upstream
+    origin: str
     lifetimes: Mapping[Kind, float]
     content_max_age_s: float
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -76,7 +77,7 @@ class Copies:
         stored = await self.store.read(key)
         copy = self._copy(asked, stored)
         if self._is_refused(call.using) and (copy is None or copy.use is not Use.FRESH):
-            asked = asked.anonymously()
+            asked = asked.anonymously(self.origin)
             poorer = await self.store.read(asked.key)
             if (anonymous := self._copy(asked, poorer)) is not None:
                 stored, copy = poorer, anonymous
@@ -107,7 +108,7 @@ class Copies:
 
     async def fresh(self, call: Call, kind: Kind) -> StoredAnswer | None:
         """The copy, if it is a good answer and fresh, of what `call` asks for everybody's sake."""
-        key = _key_of(call.using, call.target)
+        key = _key(self.origin, call.using, call.target)
         stored = await self.store.read(key)
         if stored is None or stored.answer.status != 200:
             return None
@@ -129,7 +130,7 @@ class Copies:
         # A semicolon may part parameters for upstream, and hide a credential from us.
         if not kept or ";" in unquote(query) or any(name.lower() == "callback" for name, _ in parse_qsl(query)):
             return None
-        return _key(request.ask.using, request)
+        return _key(self.origin, request.ask.using, request.target, request.media_types)
 
     # --- copies ---
 
@@ -166,7 +167,7 @@ class Copies:
         copy = self._copy(asked, await self.store.read(asked.key))
         if copy is not None and copy.use is Use.FRESH and copy.stored.fetched_at != asked.known:
             return copy.shown(Source.HIT)  # another flight ended between our look at the store and this one
-        began = self.now()  # the answer is no younger than its request
+        began, drops = self.now(), self.store.drops  # the answer is no younger than its request
         try:
             answer = asked.public(await self.upstream.fetch(asked.call, trace))
             if is_failure(answer.status):
@@ -181,12 +182,13 @@ class Copies:
         if life is None:
             return Fetched(answer, began, decision)
         kept = Answer(answer.status, CIMultiDict(headers_for_client(answer.headers.items())), answer.body)
-        stored = await self.store.write(asked.key, asked.request.raw_path, StoredAnswer(kept, began))
-        return Fetched(answer, began, replace(decision, stored=stored), began + timedelta(seconds=life.fresh_s))
+        stored = await self.store.write(asked.key, asked.request.raw_path, StoredAnswer(kept, began), drops)
+        fresh_until = began + timedelta(seconds=life.fresh_s)
+        return Fetched(answer, began, replace(decision, stored=stored), fresh_until)
 
     def _lifetime_if_kept(self, asked: _Asked, answer: Answer) -> Lifetime | None:
         """None for what was asked for anonymously because the credential is refused: copies made with it are richer."""
-        poorer = self._is_refused(asked.call.using)
+        poorer = asked.call.using is Using.OPERATOR and answer.using is Using.NOBODY
         return None if poorer or is_jsonp(answer.content_type) else self._lifetime(asked.kind, asked.key, answer)
 
     def _is_refused(self, using: Using) -> bool:
@@ -244,10 +246,10 @@ class _Asked:
     def kind(self) -> Kind:
         return self.request.resource.kind
 
-    def anonymously(self) -> _Asked:
+    def anonymously(self, origin: str) -> _Asked:
         """With a copy of its own, as richer ones must not be replaced."""
         call = replace(self.call, using=Using.NOBODY)
-        return replace(self, call=call, key=_key(Using.NOBODY, self.request))
+        return replace(self, call=call, key=_key(origin, Using.NOBODY, call.target, self.request.media_types))
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,12 +266,8 @@ class _Copy:
         return Fetched(self.stored.answer, at, decision, fresh_until)
 
 
-def _key(using: Using, request: ShopRequest) -> str:
-    return _key_of(using, request.target, "".join(value for _, value in request.media_types))
-
-
-def _key_of(using: Using, target: str, media_type: str = "") -> str:
-    return f"{using} {target} {media_type}"
+def _key(origin: str, using: Using, target: str, media_types: Iterable[tuple[str, str]] = ()) -> str:
+    return f"{using} {origin}{target} {''.join(value for _, value in media_types)}"
 
 
 def is_failure(status: int) -> bool:

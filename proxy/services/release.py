@@ -142,7 +142,7 @@ class ReleaseService:
         decision = Decision(source, age_s=copy.age_s, ttl_s=self.fresh_for_s - copy.age_s, detail=detail)
         body = append_members(copy.body, additions(copy.audio, audience))
         origins = (self.upstream.origin, OFFICIAL_API_URL)
-        fresh_until = copy.fetched_at + timedelta(seconds=self.fresh_for_s)
+        fresh_until = copy.fetched_at + timedelta(seconds=min(self.fresh_for_s, self.content_max_age_s))
         return Served(
             200,
             (("Content-Type", "application/json"),),

@@ -96,7 +96,8 @@ class _Asked:
     @property
     def flight(self) -> Hashable:
         """None for a request that asks for itself."""
-        return None if self.credentials or self.call.method != "GET" else (self.key, self.call.headers)
+        alone = self.key is None or self.credentials or self.call.method != "GET"
+        return None if alone else (self.key, self.call.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ class SharedCache:
             or "no-store" in wanted
             or any(name in sent for name in ORIGINS_CONDITIONS)
         )
-        key = None if own else f"http{'+gzip' if call.accept_gzip else ''} {call.target}"
+        key = None if own else f"http{'+gzip' if call.accept_gzip else ''} {self.upstream.origin}{call.target}"
         origins = (self.upstream.origin, OFFICIAL_API_URL)
         client = Client(call.method, sent, request.public_origin, origins)
         return _Asked(request, call, client, wanted, credentials, key)
@@ -169,12 +170,12 @@ class SharedCache:
         if found.copy and found.show:
             if found.show.detail == WHILE_REVALIDATED:
                 self._refresh_behind(asked, found.copy, trace.request_id)
-            return self._shown(asked, found.copy, found.show)
+            return await self._shown(asked, found.copy, found.show)
         if "only-if-cached" in asked.wanted:
             raise NotCached("This is not stored, and the request wants nothing else.")
         held = self._stand_in(found.copy)
         if found.copy and held and self._held.holds(found.copy.key, self.now()):
-            return self._shown(asked, found.copy, held)
+            return await self._shown(asked, found.copy, held)
         try:
             return await self._collapsed(asked, found, trace, open_calls)
         except FAILURES:
@@ -182,7 +183,7 @@ class SharedCache:
             if found.copy is None or show is None:
                 raise
             self._held.failed(found.copy.key, self.now())
-            return self._shown(asked, found.copy, show)
+            return await self._shown(asked, found.copy, show)
 
     async def _find(self, asked: _Asked) -> _Found:
         if asked.key is None:
@@ -211,7 +212,7 @@ class SharedCache:
                 continue
             found = await self._find(asked)
             if found.copy and found.show:
-                return self._shown(asked, found.copy, found.show)
+                return await self._shown(asked, found.copy, found.show)
             return await self._ask(asked, found, trace, open_calls)
         return await self._lead(asked, found, trace, open_calls)
 
@@ -279,7 +280,7 @@ class SharedCache:
         if not stored:
             await self.variants.drop(copy)
         decision = replace(told.decision, source=Source.REVALIDATED, age_s=head.age_s(self.now()), stored=stored)
-        return whole(asked.client, head.status, head.fields, copy.body, decision, shared=stored)
+        return await whole(asked.client, head.status, head.fields, copy.body, decision, shared=stored)
 
     async def _learn(self, asked: _Asked, copy: Copy | None, told: _Told) -> None:
         """What the answer says of what is stored: a write, a newer answer, or a HEAD that no longer fits."""
@@ -300,7 +301,7 @@ class SharedCache:
         """The paths that a successful write may have changed (RFC 9111 section 4.4), of the same origin only."""
         origin = self.upstream.origin
         named = [response.headers[name] for name in ("Location", "Content-Location") if name in response.headers]
-        urls = (urljoin(origin + asked.call.target, each) for each in named)
+        urls = (_joined(origin + asked.call.target, each) for each in named)
         others = [url.removeprefix(origin).partition("?")[0] for url in urls if url.startswith(origin + "/")]
         return [asked.request.raw_path, *others]
 
@@ -323,12 +324,12 @@ class SharedCache:
             return streamed(asked.client, response, told.passed, _pieces(response, kept), told.decision, shared=shared)
         stored = keep and len(body) <= LONGEST_STORED and await self._keep(asked, head, body)
         decision = replace(told.decision, stored=stored)
-        return whole(asked.client, response.status, told.passed, body, decision, shared=shared)
+        return await whole(asked.client, response.status, told.passed, body, decision, shared=shared)
 
-    def _shown(self, asked: _Asked, copy: Copy, show: Show) -> Streamed:
+    async def _shown(self, asked: _Asked, copy: Copy, show: Show) -> Streamed:
         source = Source.HIT if show.detail is None else Source.STALE
         decision = Decision(source, age_s=show.age_s, ttl_s=show.ttl_s, detail=show.detail)
-        return whole(asked.client, copy.head.status, copy.head.fields, copy.body, decision, shared=True)
+        return await whole(asked.client, copy.head.status, copy.head.fields, copy.body, decision, shared=True)
 
     # --- the store ---
 
@@ -369,6 +370,14 @@ class SharedCache:
 
 def _without(headers: tuple[tuple[str, str], ...], names: frozenset[str]) -> tuple[tuple[str, str], ...]:
     return tuple(pair for pair in headers if pair[0].lower() not in names)
+
+
+def _joined(base: str, url: str) -> str:
+    """Nothing where upstream names what is no URL."""
+    try:
+        return urljoin(base, url)
+    except ValueError:
+        return ""
 
 
 def is_newer(status: int) -> bool:

@@ -25,6 +25,14 @@ from proxy.services.sync import Sweep, SyncService
 from proxy.settings import OFFICIAL_API_URL
 
 AGAIN_S = 30.0
+NOTICES = {
+    "source": "Data provided by Discogs.",
+    "source_url": "https://www.discogs.com/",
+    "affiliation": "This application uses Discogs' API but is not affiliated with, sponsored or endorsed by Discogs. "
+    "'Discogs' is a trademark of Zink Media, LLC.",
+}
+"""To be shown beside the data (Discogs API terms of use)."""
+
 DATABASE_AWAY = "The database is away: store inventories cannot be answered now."
 
 
@@ -134,6 +142,7 @@ class StoreService:
             "results": _results(shown, username, known, self._that_may_leave(details), audience),
             "cacheStats": cache_stats(known.get(release_id, NOTHING_KNOWN) for release_id in release_ids),
         }
+        body["notices"] = NOTICES
         if page:
             body["pagination"] = page.as_json(len(rows))
         if first_sweep or len(rows) < len(stored):

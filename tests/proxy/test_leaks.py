@@ -331,8 +331,11 @@ async def log_lines() -> AsyncIterator[list[structlog.types.EventDict]]:
 
 
 async def leaks_to(crowd: Sequence[Asked], proxy: Proxy, oracle: Oracle) -> list[str]:
-    """All ask at once, each by a host name of his own, and some with one that they made up."""
-    hosts = [f"h{number}.example" for number in range(len(crowd))]
+    """All ask at once, every third by a host name of his own, and all with one that they made up.
+
+    The others call us by the same name, so that they share what is kept in memory.
+    """
+    hosts = [f"h{number if number % 3 == 0 else 1}.example" for number in range(len(crowd))]
     spoofed = {"X_Forwarded_Host": "evil.example", "X_Forwarded_Proto": "https"}
     async with oracle.failing(crowd):
         answers = await asyncio.gather(

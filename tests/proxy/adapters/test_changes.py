@@ -67,7 +67,23 @@ async def test_whoever_changes_what_is_shown_of_a_release_it_is_told(database: D
     async with listening(database) as (_, told):
         async with database.connection() as connection:
             await connection.execute(statement)
-        await until(lambda: told.releases == [7])
+        await until(lambda: set(told.releases) == {7})
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO releases (id, discogs_id) SELECT id, id FROM generate_series(1, 101) AS id",
+        "TRUNCATE track_matches",
+    ],
+)
+async def test_a_change_of_many_is_one_message(database: Database, statement: str) -> None:
+    async with listening(database) as (_, told):
+        gaps = told.gaps
+        async with database.connection() as connection:
+            await connection.execute(statement)
+        await until(lambda: told.gaps > gaps)
+        assert told.releases == []
 
 
 async def test_queueing_changes_nothing_that_is_shown(database: Database) -> None:

@@ -290,6 +290,12 @@ def test_nobody_is_sent_away_for_longer_than_the_longest_promise() -> None:
     assert max(budget.promise(True, 0.0) for _ in range(100)) == PROMISE_LONGEST_S
 
 
+def test_who_asks_again_and_again_does_not_keep_everybodys_place() -> None:
+    budget = used_up(60)
+    waits = [budget.promise(True, 20.0) for _ in range(2000)]
+    assert max(waits) < 6 * WINDOW_S
+
+
 def test_a_promise_that_nobody_redeemed_is_forgotten() -> None:
     budget = used_up(1)
     budget.promise(True, 0.0)

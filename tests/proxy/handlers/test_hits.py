@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import Callable
 
 import pytest
 import structlog
-from aiohttp import web
 
 from proxy import keys
 from proxy.handlers import hits
@@ -24,9 +24,9 @@ def went_short(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     written: list[bytes] = []
 
     class Noted(hits.WrittenResponse):
-        def __init__(self, whole: bytes) -> None:
+        def __init__(self, whole: bytes, on_end: Callable[[int | str], None]) -> None:
             written.append(whole)
-            super().__init__(whole)
+            super().__init__(whole, on_end)
 
     monkeypatch.setattr(hits, "WrittenResponse", Noted)
     return written
@@ -161,6 +161,10 @@ async def test_shortcuts_to_one_answer_are_bounded(proxy: Proxy, discogs: Simula
     assert len(proxy.app[keys.FINISHED]._shortcuts) <= 32
 
 
-def test_a_response_already_written_keeps_the_connection() -> None:
-    assert isinstance(hits.WrittenResponse(b""), web.StreamResponse)
-    assert hits.WrittenResponse(b"").keep_alive
+async def test_another_rendering_by_any_spelling_is_not_the_default(proxy: Proxy, went_short: list[bytes]) -> None:
+    html, path = "application/vnd.discogs.v2.HTML+JSON", "/artists/194"
+    for _ in range(3):
+        await proxy.get(path, Accept=html)
+    assert went_short
+    response, _ = await proxy.get(path)
+    assert "fwd=uri-miss" in response.headers["Cache-Status"]
