@@ -151,12 +151,9 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     responses = ResponseStore(settings.data_dir)
     copies = Copies(responses, discogs_api, discogs_api.origin, lifetimes(settings), settings.content_max_age_ms / 1000)
     finished = FinishedAnswers(lambda: changes.are_heard, lambda: copies.now())
-
-    def path_changed(path: str, *, below: bool) -> None:
-        responses.drop_noted()
-        finished.drop_path(path, below=below)
-
-    changes = Changes(database, finished.drop_release, path_changed, finished.drop_all)
+    changes = Changes(
+        database, finished.drop_release, lambda what: app[keys.PURGE].dropped_elsewhere(what), finished.drop_all
+    )
     app[keys.FINISHED], app[keys.CHANGES] = finished, changes
     app[keys.PURGE] = PurgeService(database, responses, finished, changes)
     releases = ReleaseService(
@@ -198,6 +195,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     await releases.stop()
     await identities.stop()
     await copies.stop()
+    await app[keys.PURGE].stop()
     await shared.stop()
     await responses.close()
 

@@ -12,10 +12,10 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
 
+import asyncpg
 import structlog
 
 from matcher.database import Connection, Database
@@ -23,6 +23,9 @@ from matcher.errors import DatabaseUnavailable
 
 CHANNEL = "discogs_proxy_changes"
 BEAT_S = 2.0
+BEAT_AT_MOST_S = 1.5
+"""A database that hangs is found out while the memory is still trusted, so that nobody who asks for a hit waits."""
+
 TRUSTED_S = 5.0
 """After the last proof. A change is then known at most so much later, if the connection died unseen."""
 
@@ -33,20 +36,22 @@ PATH_MAX = 7000
 log = structlog.get_logger()
 
 
-class OnPath(Protocol):
-    def __call__(self, path: str, /, *, below: bool) -> None: ...
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Copies of `path` were dropped, and, if `below`, of what lies below it; `soft`: they may stand in for failures."""
+
+    path: str
+    below: bool
+    soft: bool
 
 
 @dataclass(slots=True)
 class Changes:
-    """`on_release` and `on_path` are told what changed, `on_gap` that anything may have.
-
-    The keyword of `on_path` says whether what lies below the path changed as well.
-    """
+    """`on_release` is told what changed, `on_dropped` what another process dropped, `on_gap` that anything may have."""
 
     database: Database
     on_release: Callable[[int], None]
-    on_path: OnPath
+    on_dropped: Callable[[Dropped], None]
     on_gap: Callable[[], None]
     clock: Callable[[], float] = time.monotonic
     _name: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -79,15 +84,13 @@ class Changes:
             log.warning("changes are not heard: hits are not answered from memory", error=error)
         self._told = error
 
-    async def tell_path(self, path: str, *, below: bool) -> None:
-        """Tell the other processes that copies of `path` were dropped, and whether also of what lies below it.
-
-        Raises DatabaseUnavailable.
-        """
-        encoded = quote(unquote(path))  # a path may hold what Postgres' text cannot
-        what = f"{'path' if below else 'page'} {encoded}" if len(encoded) <= PATH_MAX else "path /"
+    async def tell_dropped(self, what: Dropped) -> None:
+        """Tell the other processes. Raises DatabaseUnavailable."""
+        path = quote(unquote(what.path))  # it may hold what Postgres' text cannot
+        what = replace(what, path=path) if len(path) <= PATH_MAX else Dropped("/", below=True, soft=what.soft)
+        message = f"dropped {self._name} {what.below:d} {what.soft:d} {what.path}"
         async with self.database.connection() as connection:
-            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, what)
+            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, message)
 
     async def _listen(self) -> None:
         """Until the connection ends or falls silent. Raises DatabaseUnavailable.
@@ -105,8 +108,8 @@ class Changes:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._ended.wait(), BEAT_S)
             finally:
-                connection.remove_termination_listener(self._lost)
-                if not connection.is_closed():
+                with suppress(asyncpg.InterfaceError):  # it was lost, and is given back to the pool already
+                    connection.remove_termination_listener(self._lost)
                     await connection.remove_listener(CHANNEL, self._heard)
 
     def _lost(self, _connection: object) -> None:
@@ -123,7 +126,7 @@ class Changes:
             return False
         self._beat_heard.clear()
         self._beat_at = self.clock()
-        await other.execute("SELECT pg_notify($1, $2)", CHANNEL, f"beat {self._name}")
+        await other.execute("SELECT pg_notify($1, $2)", CHANNEL, f"beat {self._name}", timeout=BEAT_AT_MOST_S)
         try:
             async with asyncio.timeout(BEAT_S):
                 await self._beat_heard.wait()
@@ -142,5 +145,10 @@ class Changes:
                 self.on_release(int(what))
             case "all":
                 self.on_gap()
-            case "path" | "page":
-                self.on_path(unquote(what), below=kind == "path")
+            case "dropped":
+                self._heard_dropped(what)
+
+    def _heard_dropped(self, message: str) -> None:
+        match message.split(" ", 3):
+            case [name, below, soft, path] if name != self._name:
+                self.on_dropped(Dropped(unquote(path), below == "1", soft == "1"))

@@ -148,6 +148,11 @@ class Lanes:
             admitted = self._take() if isinstance(admitted, float) else admitted
         return _soon(admitted)
 
+    @property
+    def log_is_away(self) -> bool:
+        """The other processes' calls are not seen, nor ours by them."""
+        return self.shared is not None and self.clock() < self._log_away_until
+
     def _see(self, turn: Turn) -> None:
         self.budget.sharers = 1
         self.budget.see_others(turn.others)

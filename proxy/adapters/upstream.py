@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
 import aiohttp
+import structlog
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -37,6 +39,9 @@ OUTAGE_STATUSES = frozenset({502, 503, 504, *range(520, 528)})
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """Of a body that must be read whole, unpacked. The longest real ones are below 1 MB."""
+
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -135,6 +140,8 @@ class Upstream:
             found["discogs"] = "failing: left alone for a while, then asked once"
         if self.lanes.budget.cool_down.is_open:
             found["budget"] = "Discogs refused a call (429): nobody asks until the cool-down is over"
+        if self.lanes.log_is_away:
+            found["database"] = "cannot be written to: calls are counted by this process alone"
         return found
 
     async def fetch(self, call: Call, trace: Trace) -> Answer:
@@ -160,6 +167,7 @@ class Upstream:
                 raise
             answer = await self._fetch_once(call, trace, until)
         if answer.status == 401 and call.using is Using.OPERATOR:
+            log.warning("Discogs refuses the operator's credential: on anonymously", again_in_s=CREDENTIAL_AGAIN_S)
             self._operator_refused_until = self.clock() + CREDENTIAL_AGAIN_S
             call = self._without_refused_credential(call)
             answer = await self._fetch_once(call, trace, until)
@@ -414,4 +422,6 @@ class translated_errors:  # noqa: N801 - reads as a statement
 
 
 def _cause(error: aiohttp.ClientConnectorError) -> str:
-    return error.os_error.strerror or type(error).__name__
+    """Without the address, which strerror may hold: it is not the client's to know."""
+    number = error.os_error.errno
+    return os.strerror(number) if number and number > 0 else type(error).__name__

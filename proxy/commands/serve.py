@@ -73,7 +73,7 @@ async def _serve(settings: Settings) -> int:
         runner = Runner(
             make_app(settings, database, token, health),
             access_log=None,
-            shutdown_timeout=DRAIN_S,
+            shutdown_timeout=DRAIN_S / 2,  # spent twice: until requests have ended, and until they were cancelled
             auto_decompress=False,
         )
         try:

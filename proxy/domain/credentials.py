@@ -118,6 +118,17 @@ def _is_credential(part: str) -> bool:
     return is_credential_parameter(parameter_name(part)) or hides_credential(part)
 
 
+SECRET_IN_TEXT = re.compile(
+    r"((?:token|key|secret|password|signature|oauth_\w+)(?:\[\]|%5B%5D|%00)?(?:=|%3D))[^&;/?#]+", re.IGNORECASE
+)
+USER_IN_TEXT = re.compile(r"//[^/@?]*@")
+
+
+def masked(text: str) -> str:
+    """A path or query for a log: without what looks like a secret, wherever it was put by mistake."""
+    return USER_IN_TEXT.sub("//…@", SECRET_IN_TEXT.sub(r"\1…", text))
+
+
 def parameter_name(part: str) -> str:
     """Of one `name=value` of a query, decoded."""
     pairs = parse_qsl(part, keep_blank_values=True)

@@ -40,11 +40,19 @@ def parse_purge(asked: Mapping[str, object]) -> tuple[Purge, bool]:
     match asked:
         case {"release": int(release_id)} if type(release_id) is int and 0 < release_id <= RELEASE_ID_MAX:
             return PurgeRelease(release_id), soft
-        case {"store": str(username)} if username and "/" not in username:
+        case {"store": str(username)} if username and "/" not in username and _is_text(username):
             return PurgeStore(username.lower()), soft
-        case {"path": str(path)} if path.startswith("/") and "?" not in path:
+        case {"path": str(path)} if path.startswith("/") and "?" not in path and _is_text(path):
             return PurgePath(path), soft
     raise BadRequest(ADVICE)
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
 
 
 def plain_path(path: str) -> str:

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from proxy import keys
 from proxy.adapters.upstream import Trace, Upstream
-from proxy.domain.credentials import without_credentials
+from proxy.domain.credentials import masked, without_credentials
 from proxy.domain.origins import cors_headers, preflight_headers
 from proxy.domain.policy import OWN, Decision
 from proxy.domain.wire import encode_json
@@ -90,8 +90,8 @@ def observed(
     log.info(
         "request",
         method=request.method,
-        path=request.rel_url.raw_path,
-        query=without_credentials(request.rel_url.raw_query_string) or None,
+        path=masked(request.rel_url.raw_path),
+        query=masked(without_credentials(request.rel_url.raw_query_string)) or None,
         status=status,
         decision=decision.source.value,
         detail=decision.detail,
@@ -134,7 +134,9 @@ async def own_errors(request: web.Request, handler: Handler) -> web.StreamRespon
     except (ConnectionError, TimeoutError):
         raise  # the client has gone
     except Exception:
-        log.exception("request failed", path=request.rel_url.raw_path, request_id=request[keys.TRACE].request_id)
+        log.exception(
+            "request failed", path=masked(request.rel_url.raw_path), request_id=request[keys.TRACE].request_id
+        )
         return error_response(ProxyError("An error of the proxy's own; its log tells more."))
 
 

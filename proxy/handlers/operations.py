@@ -30,7 +30,11 @@ async def degraded(app: web.Application) -> dict[str, str]:
     found = app[keys.HEALTH].degraded | app[keys.UPSTREAM].troubles()
     try:
         async with app[keys.DATABASE].connection() as connection:
-            await connection.execute("SELECT 1")
+            read_only = await connection.fetchval(
+                "SELECT current_setting('transaction_read_only')::boolean OR pg_is_in_recovery()"
+            )
+        if read_only:
+            found["database"] = "read-only: no enrichment, nothing is recorded"
     except DatabaseUnavailable as error:
         found["database"] = f"away: no enrichment, nothing is recorded ({error})"
     return found

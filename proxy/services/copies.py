@@ -43,9 +43,10 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Copies:
-    """`origin` is whose answers are kept, as the file outlives a change of the upstream. `lifetimes` are the kinds that are kept, with the seconds that they are fresh.
+    """`lifetimes` are the kinds that are kept, with the seconds that they are fresh.
 
-    `public` makes of an answer what everybody may see; it is applied before anything is stored.
+    `origin` is whose answers are kept: the file outlives a change of the upstream. `public` makes of an answer what
+    everybody may see; it is applied before anything is stored.
     """
 
     store: ResponseStore

@@ -32,7 +32,10 @@ PACK_ASIDE_FROM_BYTES = 256 * 1024
 """Packing holds up everybody else from here on: a thread does it."""
 
 CHANGES_KEPT = 50_000
-SHORTCUTS_MAX = 16
+TARGET_LONGEST = 2048
+"""Characters of path, query and media type; a longer one would cost more to keep than it saves."""
+
+SHORTCUTS_MAX = 4
 """To one answer: who spells a request in ever new ways goes the long way."""
 
 
@@ -63,6 +66,9 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """`size` counts the key and the shortcuts that there may be as well, as clients choose their length."""
+
+    size: int
     answer: Finished
     reuse: Reuse
     path: str
@@ -137,14 +143,18 @@ class FinishedAnswers:
     def keep(self, request: ShopRequest, answer: Finished, reuse: Reuse | None, begun: int) -> None:
         """Unless a part of it changed since it was begun, or equal requests must not get it."""
         key = _key(request)
-        if key is None or reuse is None or answer.size > LARGEST or self._changed_since(begun, reuse.release_ids):
+        length = len(request.raw_path) + len(request.raw_query) + sum(len(value) for _, value in request.media_types)
+        size = answer.size + length * (2 + 2 * SHORTCUTS_MAX)
+        if key is None or reuse is None or size > LARGEST or length > TARGET_LONGEST:
+            return
+        if self._changed_since(begun, reuse.release_ids):
             return
         self._drop(key)
         path, kind = plain_path(request.raw_path), request.resource.kind
         self._entries[key] = _Entry(
-            answer, reuse, path, kind, (_head(answer, packed=False), _head(answer, packed=True))
+            size, answer, reuse, path, kind, (_head(answer, packed=False), _head(answer, packed=True))
         )
-        self._bytes += answer.size
+        self._bytes += size
         for release_id in reuse.release_ids:
             self._of_release[release_id].add(key)
         while self._bytes > self.bytes_max:
@@ -185,7 +195,7 @@ class FinishedAnswers:
         entry = self._entries.pop(key, None)
         if entry is None:
             return
-        self._bytes -= entry.answer.size
+        self._bytes -= entry.size
         for shortcut in entry.shortcuts:
             self._shortcuts.pop(shortcut, None)
         for release_id in entry.reuse.release_ids:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import assert_never
 from urllib.parse import quote
 
@@ -12,8 +13,9 @@ from matcher import store
 from matcher.database import Database
 from matcher.errors import DatabaseUnavailable
 from proxy.adapters import listings
-from proxy.adapters.changes import Changes
+from proxy.adapters.changes import Changes, Dropped
 from proxy.adapters.responses import ResponseStore
+from proxy.domain.credentials import masked
 from proxy.domain.purge import Purge, PurgePath, PurgeRelease, PurgeStore
 from proxy.domain.request import ShopRequest
 from proxy.domain.resources import Kind, resource_of
@@ -32,6 +34,7 @@ class PurgeService:
     responses: ResponseStore
     finished: FinishedAnswers
     changes: Changes
+    _dropping: set[asyncio.Future[int | None]] = field(default_factory=set)
 
     async def purge(self, what: Purge, *, soft: bool) -> dict[str, int]:
         """How much was dropped of each kind. Raises Degraded."""
@@ -46,7 +49,23 @@ class PurgeService:
                 case _:
                     assert_never(what)
         except DatabaseUnavailable as error:
-            raise Degraded("The database is away: what it holds cannot be purged now.", 5) from error
+            raise Degraded(
+                "The database is away or read-only: what it and other processes hold cannot be purged now.",
+                5,
+            ) from error
+
+    def dropped_elsewhere(self, what: Dropped) -> None:
+        """Another process dropped copies: ours go as well, those in memory at once."""
+        self.responses.drop_noted()
+        self.finished.drop_path(what.path, below=what.below)
+        paths = [what.path]
+        drop = self.responses.purge(paths, soft=what.soft) if what.below else self.responses.drop_paths(paths)
+        task = asyncio.ensure_future(drop)
+        self._dropping.add(task)
+        task.add_done_callback(self._dropping.discard)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*self._dropping)
 
     async def written(self, request: ShopRequest, status: int) -> None:
         """A write went through to upstream: copies of what it names are dropped (RFC 9111 section 4.4).
@@ -59,15 +78,15 @@ class PurgeService:
         await self.responses.drop_paths([path])
         self.finished.drop_path(path, below=False)
         try:
-            await self.changes.tell_path(path, below=False)
+            await self.changes.tell_dropped(Dropped(path, below=False, soft=False))
         except DatabaseUnavailable as error:  # the others then trust nothing that they keep in memory
-            log.warning("other processes not told of a write", path=path, error=str(error))
+            log.warning("other processes not told of a write", path=masked(path), error=str(error))
 
     async def _answers(self, path: str, *, soft: bool) -> int:
         """Of all processes. Raises DatabaseUnavailable."""
         dropped = await self.responses.purge([path], soft=soft)
         self.finished.drop_path(path)
-        await self.changes.tell_path(path, below=True)
+        await self.changes.tell_dropped(Dropped(path, below=True, soft=soft))
         return dropped
 
     async def _release(self, release_id: int, *, soft: bool) -> dict[str, int]:

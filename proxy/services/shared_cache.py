@@ -29,6 +29,7 @@ from proxy.adapters.upstream import (
 )
 from proxy.adapters.variants import Copy, Other, Variants
 from proxy.domain.budget import Lane
+from proxy.domain.credentials import masked
 from proxy.domain.hold_down import HoldDown
 from proxy.domain.http_cache import (
     WHILE_REVALIDATED,
@@ -355,7 +356,7 @@ class SharedCache:
         task.add_done_callback(lambda _: self._refreshing.pop(copy.key, None))
 
     async def _refresh(self, asked: _Asked, copy: Copy, request_id: str) -> None:
-        path = asked.request.raw_path
+        path = masked(asked.request.raw_path)
         try:
             async with AsyncExitStack() as open_calls:
                 answer = await self._ask(asked, _Found(copy, Why.STALE), Trace(request_id), open_calls)

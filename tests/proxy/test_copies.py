@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import orjson
 import pytest
@@ -382,15 +383,19 @@ async def test_what_changes_in_the_database_is_gone_from_every_answer_at_once(
         assert "; hit; ttl=" in status_of((await proxy.get(path))[0])
 
 
-async def test_a_purge_reaches_the_other_processes(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
-    one, two = await start_proxy(), await start_proxy()
+@pytest.mark.parametrize("soft", [True, False])
+async def test_a_purge_reaches_the_other_processes_and_their_files(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs, tmp_path: Path, soft: bool
+) -> None:
+    one, two = [await start_proxy(DATA_DIR=str(tmp_path / name)) for name in ("one", "two")]
     path = master(discogs)
     for _ in range(2):
+        await one.get(path)
         await two.get(path)
     assert "; hit;" in status_of((await two.get(path))[0])
-    await purge(one, {"path": path})
+    await purge(one, {"path": path, "soft": soft})
     async with asyncio.timeout(2):
-        while "fwd=stale" not in status_of((await two.get(path))[0]):
+        while "hit" in status_of((await two.get(path))[0]):
             await asyncio.sleep(0.01)
 
 

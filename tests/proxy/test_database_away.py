@@ -104,6 +104,10 @@ async def test_where_nothing_can_be_written_reads_go_on(
     response, body = await proxy.get(f"/api/stores/{STORE}/inventory")
     assert response.status == 503
     assert list(json.loads(body)) == ["message"]
+    response, body = await proxy.get("/readyz")
+    assert response.status == 200
+    assert "database" in json.loads(body)["degraded"]
+    assert b'discogs_proxy_degraded{reason="database"} 1.0' in (await proxy.get("/metrics"))[1]
     await heal(connection)
     await connection.close()
     await check_enriched(proxy, [*cold(discogs, 1), *cold(discogs, 2), known])

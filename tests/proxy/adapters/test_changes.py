@@ -3,13 +3,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from matcher.database import Database
 from matcher.errors import DatabaseUnavailable
-from proxy.adapters.changes import PATH_MAX, Changes
+from proxy.adapters.changes import PATH_MAX, Changes, Dropped
 from proxy.adapters.database import connected
 from tests.relay import relayed
 
@@ -17,13 +17,8 @@ from tests.relay import relayed
 @dataclass
 class Told:
     releases: list[int] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
-    alone: list[str] = field(default_factory=list)
-    """Paths whose lower ones were not concerned."""
+    dropped: list[Dropped] = field(default_factory=list)
     gaps: int = 0
-
-    def path(self, path: str, /, *, below: bool) -> None:
-        (self.paths if below else self.alone).append(path)
 
     def gap(self) -> None:
         self.gaps += 1
@@ -32,7 +27,7 @@ class Told:
 @asynccontextmanager
 async def listening(database: Database) -> AsyncIterator[tuple[Changes, Told]]:
     told = Told()
-    changes = Changes(database, told.releases.append, told.path, told.gap)
+    changes = Changes(database, told.releases.append, told.dropped.append, told.gap)
     task = asyncio.create_task(changes.run())
     await until(lambda: changes.are_heard)
     try:
@@ -87,28 +82,29 @@ async def test_a_change_of_many_is_one_message(database: Database, statement: st
 
 
 async def test_queueing_changes_nothing_that_is_shown(database: Database) -> None:
-    async with listening(database) as (changes, told):
+    async with listening(database) as (_, told):
         async with database.connection() as connection:
             await connection.execute("INSERT INTO match_queue (release_id, priority) VALUES (7, 10)")
             await connection.execute("UPDATE match_queue SET priority = 0")
-        await changes.tell_path("/last", below=True)
-        await until(lambda: told.paths == ["/last"])
-        assert told.releases == []
+            await connection.execute("SELECT pg_notify('discogs_proxy_changes', 'release 8')")
+        await until(lambda: bool(told.releases))
+        assert told.releases == [8]
 
 
 @pytest.mark.parametrize("path", ["/users/caf\u00e9", "/odd/\x00", "/users/a%20b"])
 async def test_a_purged_path_reaches_the_other_processes(database: Database, path: str) -> None:
-    async with listening(database) as (one, _), listening(database) as (_, told):
-        plain = path.replace("%20", " ")
-        await one.tell_path(path, below=True)
-        await one.tell_path(path, below=False)
-        await until(lambda: (told.paths, told.alone) == ([plain], [plain]))
+    async with listening(database) as (one, own), listening(database) as (_, told):
+        sent = [Dropped(path.replace("%20", " "), below, soft) for below in (True, False) for soft in (True, False)]
+        for each in sent:
+            await one.tell_dropped(replace(each, path=path))
+        await until(lambda: told.dropped == sent)
+        assert own.dropped == []
 
 
 async def test_a_path_too_long_to_be_told_means_all_paths(database: Database) -> None:
-    async with listening(database) as (changes, told):
-        await changes.tell_path("/" + "x" * PATH_MAX, below=False)
-        await until(lambda: told.paths == ["/"])
+    async with listening(database) as (one, _), listening(database) as (_, told):
+        await one.tell_dropped(Dropped("/" + "x" * PATH_MAX, below=False, soft=True))
+        await until(lambda: told.dropped == [Dropped("/", below=True, soft=True)])
 
 
 async def test_while_the_database_is_away_nothing_is_trusted_and_afterwards_all_may_have_changed(
@@ -119,7 +115,7 @@ async def test_while_the_database_is_away_nothing_is_trusted_and_afterwards_all_
         await wire.cut()
         await until(lambda: not changes.are_heard)
         with pytest.raises(DatabaseUnavailable):
-            await changes.tell_path("/x", below=True)
+            await changes.tell_dropped(Dropped("/x", below=True, soft=True))
         await wire.restore()
         await until(lambda: changes.are_heard)
         assert told.gaps > gaps

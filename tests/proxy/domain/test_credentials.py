@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.domain.credentials import Tier, UserCredential, caller_of, without_credentials
+from proxy.domain.credentials import Tier, UserCredential, caller_of, masked, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -159,3 +159,26 @@ def test_a_call_of_our_own_bears_the_same_credential_and_a_fresh_nonce(authoriza
 def test_no_credential_is_shown_by_its_repr() -> None:
     for authorization, query in ((["Discogs token=hunter2"], ""), ([], "token=hunter2"), (["Bearer hunter2"], "")):
         assert "hunter2" not in repr(caller_of(authorization, query))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/releases/1000;token=S3CRET",
+        "/releases/1000%3Ftoken=S3CRET",
+        "//user:S3CRET@a/releases/1000",
+        "token[]=S3CRET&page=2",
+        "token%00=S3CRET",
+        "a=1%26token=S3CRET",
+        "access_token=S3CRET",
+        "api_key=S3CRET",
+        "x=1&Client-Secret=S3CRET",
+    ],
+)
+def test_what_looks_like_a_secret_is_masked_in_logs(text: str) -> None:
+    assert "S3CRET" not in masked(text)
+
+
+def test_the_rest_stays_readable_in_logs() -> None:
+    assert masked("/users/monkey/inventory") == "/users/monkey/inventory"
+    assert masked("q=token+ring&page=2") == "q=token+ring&page=2"

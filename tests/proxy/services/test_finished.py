@@ -49,6 +49,10 @@ class Kept(FinishedAnswers):
         self.heard, self.time = True, START
         super().__init__(lambda: self.heard, lambda: self.time, bytes_max)
 
+    @property
+    def size(self) -> int:
+        return self._bytes
+
     def has(self, request: ShopRequest) -> bool:
         return self.find(request) is not None
 
@@ -130,7 +134,9 @@ def test_a_change_drops_what_it_concerns_and_nothing_else() -> None:
 
 
 def test_the_least_recently_used_go_first() -> None:
-    kept = Kept(bytes_max=3 * made().size)
+    one = Kept()
+    one.keep(asked("/releases/1"), made(), reuse(), one.begin())
+    kept = Kept(bytes_max=3 * one.size)
     paths = [f"/releases/{number}" for number in range(1, 5)]
     for path in paths[:3]:
         kept.keep(asked(path), made(), reuse(), kept.begin())
@@ -151,6 +157,17 @@ async def test_a_body_is_packed_once_if_that_pays() -> None:
 async def test_only_a_good_answer_has_a_tag() -> None:
     assert (await finish(Served(200, (), b"{}", Decision(Source.MISS)), pack=False)).tag
     assert (await finish(Served(404, (), b"{}", Decision(Source.MISS)), pack=False)).tag is None
+
+
+def test_what_clients_choose_the_length_of_counts_too() -> None:
+    kept = Kept()
+    kept.keep(asked(query="min_confidence=1" + "0" * 1000), made(), reuse(), kept.begin())
+    assert kept.size > 5000
+    long = asked(query="min_confidence=1" + "0" * 5000)
+    kept.keep(long, made(), reuse(), kept.begin())
+    assert not kept.has(long)
+    kept.drop_all()
+    assert kept.size == 0
 
 
 CHANGES = st.sampled_from(["release", "other release", "path", "other path", "all"])
