@@ -51,8 +51,11 @@ class Directives:
 
 
 def directives(fields: Fields) -> Directives:
+    return directives_in(",".join(fields.getall("Cache-Control", ())))
+
+
+def directives_in(text: str) -> Directives:
     """A quote that is never closed could hide anything: then nothing may be stored."""
-    text = ",".join(fields.getall("Cache-Control", ()))
     if len(re.sub(r"\\.", "", text).split('"')) % 2 == 0:
         return Directives((("no-store", None),))
     return Directives(tuple(_member(part) for part in MEMBER.findall(text) if part.strip()))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from proxy.domain.http_fields import directives_in
 from proxy.domain.resources import Kind
 
 MINUTE_S = 60.0
@@ -27,6 +28,8 @@ Inventories and releases are added from the settings.
 
 NEGATIVE: Mapping[int, float] = {404: MINUTE_S, 405: MINUTE_S, 422: MINUTE_S}
 """Errors that a repetition would only get again. 401, 403, 429 and 5xx are never kept."""
+
+FORBIDDING = ("no-store", "no-cache", "private")
 
 JITTER = 0.1
 """Share by which lifetimes differ between keys, so that what came together does not go together."""
@@ -73,20 +76,14 @@ def lifetime(status: int, cache_control: str, kind_s: float, key: str, content_m
 
     Where upstream does say how long (RFC 9111 section 5.2.2), it can only shorten that.
     """
-    said = directives(cache_control)
-    if said.keys() & {"no-store", "no-cache", "private"} or not (status == 200 or status in NEGATIVE):
+    said = directives_in(cache_control)
+    if any(name in said for name in FORBIDDING) or not (status == 200 or status in NEGATIVE):
         return None
     fresh_s = min(kind_s, NEGATIVE.get(status, kind_s)) * jitter(key)
-    allowed = said.get("s-maxage", said.get("max-age", ""))
-    if allowed.isascii() and allowed.isdecimal():
-        fresh_s = min(fresh_s, float(allowed[:9]))
+    allowed_s = said.seconds("s-maxage" if "s-maxage" in said else "max-age")
+    if allowed_s is not None:
+        fresh_s = min(fresh_s, allowed_s)
     return Lifetime(min(fresh_s, content_max_age_s), fresh_s * GRACE, content_max_age_s)
-
-
-def directives(cache_control: str) -> dict[str, str]:
-    """Names in lower case with their arguments, unquoted."""
-    pairs = (part.partition("=") for part in cache_control.split(","))
-    return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs if name.strip()}
 
 
 def jitter(key: str) -> float:

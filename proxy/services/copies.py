@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,7 @@ from proxy.domain.visibility import Using, is_poor
 from proxy.domain.wire import headers_for_client, is_jsonp
 from proxy.errors import BudgetExhausted, Degraded, ProxyError, UpstreamBroken, UpstreamTimeout
 from proxy.services.answers import Change, document
+from proxy.services.behind import Behind
 
 REFRESH_PATIENCE_S = 600.0
 """How long a refresh behind a copy waits for budget."""
@@ -55,7 +55,7 @@ class Copies:
     lifetimes: Mapping[Kind, float]
     content_max_age_s: float
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _refreshing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _refreshing: Behind = field(default_factory=lambda: Behind("refresh"))
     _held: HoldDown = field(default_factory=HoldDown)
     _flights: SingleFlight[Fetched] = field(default_factory=SingleFlight)
 
@@ -117,10 +117,7 @@ class Copies:
         return stored if life is not None and life.use(age_s, purged=stored.purged) is Use.FRESH else None
 
     async def stop(self) -> None:
-        """Refreshes wait long for budget: they are not waited for."""
-        for task in self._refreshing.values():
-            task.cancel()
-        await asyncio.gather(*self._refreshing.values(), return_exceptions=True)
+        await self._refreshing.stop()
 
     # --- the key ---
 
@@ -196,12 +193,8 @@ class Copies:
         return using is Using.OPERATOR and self.upstream.operator_refused
 
     def _refresh_behind(self, asked: _Asked, request_id: str) -> None:
-        if asked.key in self._refreshing:
-            return
         call = replace(asked.call, lane=Lane.REFRESH, patience_s=REFRESH_PATIENCE_S)
-        task = asyncio.create_task(self._refresh(replace(asked, call=call), request_id), name="refresh")
-        self._refreshing[asked.key] = task
-        task.add_done_callback(lambda _: self._refreshing.pop(asked.key, None))
+        self._refreshing.begin(asked.key, lambda: self._refresh(replace(asked, call=call), request_id))
 
     async def _refresh(self, asked: _Asked, request_id: str) -> None:
         path = asked.request.raw_path

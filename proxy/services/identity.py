@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections import OrderedDict, deque
@@ -16,6 +15,7 @@ from proxy.domain.budget import Lane
 from proxy.domain.credentials import UserCredential
 from proxy.domain.visibility import Using
 from proxy.errors import ProxyError, UpstreamBroken
+from proxy.services.behind import Behind
 
 KNOWN_FOR_S = 3600.0
 """Also that Discogs refuses it: who shows it is forwarded, and Discogs says so itself."""
@@ -44,7 +44,7 @@ class IdentityService:
     known_max: int = KNOWN_MAX
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     _known: OrderedDict[bytes, _Known] = field(default_factory=OrderedDict)
-    _looking: dict[bytes, asyncio.Task[None]] = field(default_factory=dict)
+    _looking: Behind = field(default_factory=lambda: Behind("identity"))
     _began: deque[float] = field(default_factory=deque)
 
     def username_of(self, credential: UserCredential, request_id: str) -> str | None:
@@ -55,16 +55,11 @@ class IdentityService:
             self._known.move_to_end(digest)
             return known.username
         if digest not in self._looking and self._may_look_up():
-            task = asyncio.create_task(self._look_up(digest, credential, request_id), name="identity")
-            self._looking[digest] = task
-            task.add_done_callback(lambda _: self._looking.pop(digest, None))
+            self._looking.begin(digest, lambda: self._look_up(digest, credential, request_id))
         return None
 
     async def stop(self) -> None:
-        """Look-ups wait for budget: they are not waited for."""
-        for task in self._looking.values():
-            task.cancel()
-        await asyncio.gather(*self._looking.values(), return_exceptions=True)
+        await self._looking.stop()
 
     def _may_look_up(self) -> bool:
         now = self.clock()

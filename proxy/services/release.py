@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -29,6 +28,7 @@ from proxy.domain.visibility import Using, is_poor
 from proxy.domain.wire import append_members, decode_json, rewrite_origins
 from proxy.errors import ProxyError, UpstreamBroken
 from proxy.services.answers import Change, Document, document, error_served, served
+from proxy.services.behind import Behind
 from proxy.services.copies import FAILURES, REFRESH_PATIENCE_S, Copies, Fetched, failure, is_failure, too_old
 from proxy.settings import OFFICIAL_API_URL
 
@@ -50,7 +50,7 @@ class ReleaseService:
     fresh_for_s: float
     content_max_age_s: float
     on_enqueued: Callable[[], None]
-    _refreshing: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    _refreshing: Behind = field(default_factory=lambda: Behind("refresh"))
     _held: HoldDown = field(default_factory=HoldDown)
 
     async def serve(self, request: ShopRequest, release_id: int, audience: Audience, trace: Trace) -> Served:
@@ -113,10 +113,7 @@ class ReleaseService:
         return stored is not None and not is_poor(stored.body)
 
     async def stop(self) -> None:
-        """Refreshes wait long for budget: they are not waited for."""
-        for task in self._refreshing.values():
-            task.cancel()
-        await asyncio.gather(*self._refreshing.values(), return_exceptions=True)
+        await self._refreshing.stop()
 
     # --- from Postgres ---
 
@@ -159,10 +156,7 @@ class ReleaseService:
         self._held.failed(release_id, self.copies.now().timestamp())
 
     def _refresh_behind(self, release_id: int, request_id: str) -> None:
-        if release_id not in self._refreshing:
-            task = asyncio.create_task(self._refresh(release_id, request_id))
-            self._refreshing[release_id] = task
-            task.add_done_callback(lambda _: self._refreshing.pop(release_id, None))
+        self._refreshing.begin(release_id, lambda: self._refresh(release_id, request_id))
 
     async def _refresh(self, release_id: int, request_id: str) -> None:
         try:

@@ -56,13 +56,13 @@ from proxy.domain.request import ShopRequest, Streamed
 from proxy.domain.visibility import SAFE_METHODS, Using
 from proxy.errors import BudgetExhausted, NotCached, UpstreamBroken, UpstreamDropped, UpstreamTimeout
 from proxy.services.answers import RETRY_AFTER_429_S
+from proxy.services.behind import Behind
+from proxy.services.copies import REFRESH_PATIENCE_S
 from proxy.services.presented import BODILESS, Client, check, is_rewritten, streamed, whole
 from proxy.settings import OFFICIAL_API_URL
 
 LONGEST_STORED: Final = 4 * 1024 * 1024
 """Bytes. A longer answer is passed on as it comes."""
-
-REFRESH_PATIENCE_S: Final = 600.0
 
 OWN_CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
 ORIGINS_CONDITIONS: Final = ("If-Match", "If-Unmodified-Since")
@@ -129,7 +129,7 @@ class SharedCache:
     most_s: float
     now: Callable[[], float] = time.time
     _leaders: dict[Hashable, asyncio.Future[Led]] = field(default_factory=dict)
-    _refreshing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _refreshing: Behind = field(default_factory=lambda: Behind("refresh"))
     _held: HoldDown = field(default_factory=HoldDown)
 
     @asynccontextmanager
@@ -139,9 +139,7 @@ class SharedCache:
             yield await self._answer(self._read(request, call), trace, open_calls)
 
     async def stop(self) -> None:
-        for task in self._refreshing.values():
-            task.cancel()
-        await asyncio.gather(*self._refreshing.values(), return_exceptions=True)
+        await self._refreshing.stop()
 
     # --- the request ---
 
@@ -346,14 +344,11 @@ class SharedCache:
     # --- behind a stale answer ---
 
     def _refresh_behind(self, asked: _Asked, copy: Copy, request_id: str) -> None:
-        if copy.key in self._refreshing or self._held.holds(copy.key, self.now()):
+        if self._held.holds(copy.key, self.now()):
             return
         headers = _without(asked.call.headers, OWN_CONDITIONS | {"range", "if-range"})
         call = replace(asked.call, headers=headers, lane=Lane.REFRESH, patience_s=REFRESH_PATIENCE_S)
-        refresh = self._refresh(replace(asked, call=call), copy, request_id)
-        task = asyncio.create_task(refresh, name="refresh")
-        self._refreshing[copy.key] = task
-        task.add_done_callback(lambda _: self._refreshing.pop(copy.key, None))
+        self._refreshing.begin(copy.key, lambda: self._refresh(replace(asked, call=call), copy, request_id))
 
     async def _refresh(self, asked: _Asked, copy: Copy, request_id: str) -> None:
         path = masked(asked.request.raw_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import UTC, datetime
 
@@ -43,7 +42,7 @@ async def known(proxy: Proxy, *authorizations: str) -> None:
     """Discogs has told the proxy whose these credentials are."""
     for authorization in authorizations:
         await proxy.get("/users/small_shop/inventory", Authorization=authorization)
-    await asyncio.gather(*proxy.app[keys.IDENTITIES]._looking.values())
+    await proxy.app[keys.IDENTITIES]._looking.settled()
 
 
 # --- what is the same for all -------------------------------------------------------------------------------------

@@ -121,8 +121,7 @@ async def test_a_stale_copy_is_shown_while_it_is_renewed(proxy: Proxy, discogs: 
     response, _ = await proxy.get("/database/search?q=love")
     assert "detail=stale-while-revalidate" in status_of(response)
     assert int(response.headers["Age"]) >= 660
-    for task in list(copies(proxy)._refreshing.values()):
-        await task
+    await copies(proxy)._refreshing.settled()
     assert len(discogs.calls) == 2
     response, _ = await proxy.get("/database/search?q=love")
     assert "; hit; ttl=" in status_of(response)

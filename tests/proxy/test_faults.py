@@ -108,10 +108,9 @@ async def settled(proxy: Proxy) -> None:
     """What runs behind the answers has ended."""
     services = (proxy.app[keys.PASSTHROUGH].copies, proxy.app[keys.RELEASES])
     sweeps = proxy.app[keys.STORES].sync._sweeps
-    while tasks := [
-        *(task for each in services for task in each._refreshing.values()),
-        *(sweep.task for sweep in sweeps.values() if sweep.task),
-    ]:
+    for each in services:
+        await each._refreshing.settled()
+    while tasks := [sweep.task for sweep in sweeps.values() if sweep.task]:
         await asyncio.gather(*tasks)
 
 

@@ -151,7 +151,7 @@ async def test_stale_while_revalidate_shows_it_and_asks_once_behind(proxy: Proxy
     answers = await asyncio.gather(*(proxy.get(PATH) for _ in range(10)))
     for response, _ in answers:
         assert response.headers["Cache-Status"] == "discogs-proxy; hit; ttl=-40; detail=stale-while-revalidate"
-    await until(lambda: not shared(proxy)._refreshing)
+    await shared(proxy)._refreshing.settled()
     assert origin.calls == 2
     assert await numbers(proxy, {}) == ["2"]
 

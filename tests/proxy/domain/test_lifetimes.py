@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.domain.lifetimes import JITTER, Lifetime, Use, directives, jitter, lifetime
+from proxy.domain.lifetimes import JITTER, Lifetime, Use, jitter, lifetime
 
 SIX_HOURS_S = 6 * 3600.0
 
@@ -69,8 +69,3 @@ def test_nothing_is_shown_beyond_the_greatest_age(kind_s: float, key: str, most_
 def test_jitter_only_shortens_and_is_the_same_for_the_same_key(key: str) -> None:
     assert 1 - JITTER <= jitter(key) <= 1
     assert jitter(key) == jitter(key)
-
-
-@given(st.text())
-def test_any_header_can_be_read(text: str) -> None:
-    assert all(name == name.strip().lower() for name in directives(text))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -40,7 +39,7 @@ async def identities(
 
 
 async def looked_up(identities: IdentityService) -> None:
-    await asyncio.gather(*identities._looking.values())
+    await identities._looking.settled()
 
 
 async def test_it_is_asked_behind_once_and_kept_for_an_hour(
