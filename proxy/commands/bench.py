@@ -38,7 +38,7 @@ async def bench(measurements: Awaitable[None]) -> int:
 
 
 async def benchmarks(seconds: float) -> None:
-    with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="discogs-proxy-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="discogs-proxy-bench-") as folder, ExitStack() as stack:
         discogs, proxy, bare = free_port(), free_port(), free_port()
         process = stack.enter_context(server(*simulator(discogs)))
         await until_up(process, f"http://{HOST}:{discogs}/", START_TIMEOUT_S)

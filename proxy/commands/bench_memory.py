@@ -27,7 +27,7 @@ SEARCH = "/database/search?q=love"
 
 async def memory(seconds: float) -> None:
     """Prints a table. Raises ServerEnded, TimeoutError, UnexpectedAnswer."""
-    with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="discogs-proxy-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="discogs-proxy-bench-") as folder, ExitStack() as stack:
         discogs = free_port()
         process = stack.enter_context(server(*simulator(discogs)))
         await until_up(process, f"http://{HOST}:{discogs}/", START_TIMEOUT_S)
