@@ -19,7 +19,7 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True, order=True)
 class PageOf:
-    """A page of the inventory sorted by `listed`. `number` counts from 1; the other end of a long store is ascending."""
+    """A page of the inventory sorted by `listed`. `number` counts from 1; a long store's far end is read ascending."""
 
     number: int
     ascending: bool = False
@@ -118,9 +118,7 @@ def _contradiction(pages: Iterable[Observed], items: int, shown: Shown) -> str |
 
 def _differs(pages: Iterable[Observed], shown: Shown, listing_id: int, place: int) -> bool:
     """From both ends the pages of a short store overlap: the same row at the same place is no contradiction."""
-    return any(
-        other == listing_id and elsewhere != place for page in pages for elsewhere, other in shown.places(page)
-    )
+    return any(other == listing_id and elsewhere != place for page in pages for elsewhere, other in shown.places(page))
 
 
 def _standing(mirror: Sequence[int], at: Mapping[int, int]) -> dict[int, int]:

@@ -1,0 +1,108 @@
+"""Which requests for an inventory the mirror can answer, and the page and pagination that Discogs would give.
+
+A foreign inventory, as the public sees it (Discogs documentation, Marketplace: Inventory, and what it really answers):
+always For Sale, whatever status is asked for; without a sort in the order of `listed`, oldest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from proxy.domain.credentials import is_credential_parameter
+from proxy.domain.paging import PER_PAGE_DEFAULT, PER_PAGE_MAX
+from proxy.domain.visibility import OWN_PARAMETERS, PAGE_WALL
+
+STATUSES = frozenset({"all", "deleted", "draft", "expired", "for sale", "sold", "suspended", "violation"})
+SORTS = frozenset({"listed", "status"})
+"""Those whose order the mirror knows: a stranger's sort by status is ignored."""
+
+WALL = "Pagination above 100 disabled for inventories besides your own"
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorPage:
+    """A page of the mirror. `number` counts from 1."""
+
+    number: int
+    per_page: int
+    ascending: bool
+
+    def cut(self, order: Sequence[int]) -> Sequence[int]:
+        """Of the ids in `order`, newest first, those of this page as they are to be shown."""
+        first = (self.number - 1) * self.per_page
+        if not self.ascending:
+            return order[first : first + self.per_page]
+        end = len(order) - first
+        return order[max(0, end - self.per_page) : max(0, end)][::-1]
+
+    def pages(self, items: int) -> int:
+        return max(1, -(-items // self.per_page))
+
+    def refusal(self, items: int) -> tuple[int, str] | None:
+        """Status and message where there is no such page."""
+        if self.number > PAGE_WALL:
+            return 403, WALL
+        if not 1 <= self.number <= self.pages(items):
+            return 404, f"Page {self.number} is outside of valid range [1, {self.pages(items)}]."
+        return None
+
+
+def page_asked_for(raw_query: str) -> MirrorPage | None:
+    """None for what the mirror cannot answer just as Discogs would: another sort, a search, a value that is none."""
+    pairs = [(name.lower(), value) for name, value in parse_qsl(raw_query, keep_blank_values=True)]
+    asked = dict(pairs)
+    known = {"page", "per_page", "sort", "sort_order", "status", *OWN_PARAMETERS}
+    strange = [name for name in asked if name not in known and not is_credential_parameter(name)]
+    number, per_page = _number(asked.get("page"), 1), _number(asked.get("per_page"), PER_PAGE_DEFAULT)
+    if strange or len(asked) < len(pairs) or ";" in unquote(raw_query) or not number or not per_page:
+        return None
+    sort, order = asked.get("sort", "listed"), asked.get("sort_order", "asc").lower()
+    if sort not in SORTS or order not in ("asc", "desc") or asked.get("status", "all").lower() not in STATUSES:
+        return None
+    return MirrorPage(number, min(per_page, PER_PAGE_MAX), ascending=order == "asc")
+
+
+def _number(text: str | None, default: int) -> int:
+    """0 where it is none."""
+    if not text:
+        return default
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+
+
+def pagination(page: MirrorPage, items: int, base_url: str, raw_query: str) -> dict[str, object]:
+    """The object of an answer. Its URLs repeat what was asked for; `page` leads where no size was asked for."""
+    asked = [
+        (name, value)
+        for name, value in parse_qsl(raw_query, keep_blank_values=True)
+        if name.lower() not in ("page", *OWN_PARAMETERS)
+    ]
+    sized = any(name.lower() == "per_page" and value for name, value in asked)
+
+    def url(number: int) -> str:
+        place = ("page", str(number))
+        if sized:
+            kept = [(name, str(page.per_page) if name.lower() == "per_page" else value) for name, value in asked]
+            return f"{base_url}?{urlencode([*kept, place])}"
+        others = [(name, value) for name, value in asked if name.lower() != "per_page"]
+        return f"{base_url}?{urlencode([place, *others, ('per_page', str(page.per_page))])}"
+
+    return {
+        "page": page.number,
+        "pages": page.pages(items),
+        "per_page": page.per_page,
+        "items": items,
+        "urls": {rel: url(number) for rel, number in _neighbours(page.number, page.pages(items)).items()},
+    }
+
+
+def _neighbours(number: int, pages: int) -> dict[str, int]:
+    """In Discogs' order: the first page names last and next only, the last one prev and first."""
+    if pages == 1:
+        return {}
+    if number == 1:
+        return {"last": pages, "next": 2}
+    if number == pages:
+        return {"prev": number - 1, "first": 1}
+    return {"first": 1, "prev": number - 1, "next": number + 1, "last": pages}
