@@ -190,6 +190,54 @@ ALTER TABLE store_sync_log
 
 CREATE INDEX IF NOT EXISTS store_sync_log_store_idx ON store_sync_log (store_username, last_sync DESC);
 
+-- The mirror -------------------------------------------------------------------------------------------------------
+-- A store's For Sale listings in the order that upstream shows, kept true by delta checks. `listings` above is of the
+-- version before; it is no longer written.
+
+ALTER TABLE stores
+  ADD COLUMN IF NOT EXISTS listing_ids bigint[],
+  ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS checked_at timestamptz,
+  ADD COLUMN IF NOT EXISTS reconciled_at timestamptz,
+  ADD COLUMN IF NOT EXISTS seller bytea,
+  ADD COLUMN IF NOT EXISTS audit_page integer NOT NULL DEFAULT 1,
+  ADD COLUMN IF NOT EXISTS sweep_ids bigint[],
+  ADD COLUMN IF NOT EXISTS sweep_page integer NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS sweep_items integer,
+  ADD COLUMN IF NOT EXISTS lease_token uuid,
+  ADD COLUMN IF NOT EXISTS lease_until timestamptz;
+
+COMMENT ON COLUMN stores.listing_ids IS 'the mirror: ids newest first; NULL until the first sweep has ended';
+COMMENT ON COLUMN stores.version IS 'of the mirror, higher with each change';
+COMMENT ON COLUMN stores.checked_at IS 'when the mirror was last found true, or made true';
+COMMENT ON COLUMN stores.reconciled_at IS 'when a page was last audited';
+COMMENT ON COLUMN stores.seller IS 'the seller object of the listings as JSON, the newest seen';
+COMMENT ON COLUMN stores.audit_page IS 'the next page to be audited, by rotation';
+COMMENT ON COLUMN stores.sweep_ids IS 'what an unfinished sweep has read; NULL: none is under way';
+COMMENT ON COLUMN stores.lease_token IS 'fencing: only its holder may change the mirror';
+
+CREATE OR REPLACE VIEW store_states AS
+  SELECT username, listing_ids IS NOT NULL AS is_mirrored, version, listings_total AS items, checked_at, reconciled_at,
+         requested_at, audit_page, purged, CASE WHEN sweep_ids IS NULL THEN 0 ELSE sweep_page END AS sweep_page
+  FROM stores;
+
+CREATE TABLE IF NOT EXISTS mirror_listings (
+  store_username text NOT NULL REFERENCES stores (username) ON DELETE CASCADE,
+  listing_id bigint NOT NULL,
+  release_id bigint NOT NULL,
+  body bytea NOT NULL,
+  fetched_at timestamptz NOT NULL,
+  gone_at timestamptz,
+  PRIMARY KEY (store_username, listing_id)
+);
+
+COMMENT ON COLUMN mirror_listings.body IS 'the public view of the listing as JSON, its seller left null';
+COMMENT ON COLUMN mirror_listings.fetched_at IS 'when a page that held it was asked for: restricted content after six hours';
+COMMENT ON COLUMN mirror_listings.gone_at IS 'tombstone: when it was found to have vanished';
+
+CREATE INDEX IF NOT EXISTS mirror_listings_release_id_idx ON mirror_listings (release_id);
+CREATE INDEX IF NOT EXISTS mirror_listings_fetched_at_idx ON mirror_listings (store_username, fetched_at);
+
 -- The budget of calls to Discogs -------------------------------------------------------------------------------------
 -- The calls of the last minute of all processes behind one address; each process writes its own rows anew.
 
@@ -240,10 +288,15 @@ CREATE OR REPLACE FUNCTION tell_status_changed() RETURNS trigger LANGUAGE plpgsq
 BEGIN
   PERFORM tell_releases(array_agg(n.release_id))
   FROM new_rows n JOIN old_rows o ON o.release_id = n.release_id AND o.status <> n.status;
+
+CREATE OR REPLACE FUNCTION tell_store_changed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  PERFORM pg_notify('discogs_proxy_changes', 'store ' || OLD.username);
   RETURN NULL;
 END
 $$;
 
+<<<<<<< HEAD
 DO $$
 DECLARE
   told record;
@@ -274,3 +327,9 @@ $$;
 CREATE OR REPLACE TRIGGER match_queue_tell_update AFTER UPDATE ON match_queue
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION tell_status_changed();
+=======
+CREATE OR REPLACE TRIGGER stores_tell AFTER UPDATE OF version ON stores
+  FOR EACH ROW WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION tell_store_changed();
+CREATE OR REPLACE TRIGGER stores_tell_deleted AFTER DELETE ON stores
+  FOR EACH ROW EXECUTE FUNCTION tell_store_changed();
+>>>>>>> 202eea5 (Keep the mirror in tables of its own)

@@ -1,0 +1,276 @@
+"""All SQL of the mirror: a store's listings in upstream's order, its checks and sweeps, and who may change it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from matcher.database import Connection
+
+TOMBSTONES_KEPT = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """What is known of a store. `items` is upstream's count at the last look, None before the first."""
+
+    username: str
+    is_mirrored: bool
+    """Its first sweep has ended."""
+    version: int
+    items: int | None
+    checked_at: datetime | None
+    reconciled_at: datetime | None
+    requested_at: datetime
+    audit_page: int
+    purged: bool
+    """An operator wants it swept again, however true it is."""
+    sweep_page: int
+    """Pages that an unfinished sweep has read; 0: none is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorRow:
+    """One listing as the public sees it; `body` is its JSON with the seller left null."""
+
+    listing_id: int
+    release_id: int
+    body: bytes
+    fetched_at: datetime
+
+
+class LeaseLost(Exception):
+    """Another process took the store over: what was read must not be written."""
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+async def touch(connection: Connection, username: str) -> StoreState:
+    """The state of a store that somebody asks for; it is made known at first sight. `username` is lower case."""
+    await connection.execute(
+        "INSERT INTO stores (username) VALUES ($1) ON CONFLICT (username) DO UPDATE SET requested_at = now()", username
+    )
+    row = await connection.fetchrow("SELECT * FROM store_states WHERE username = $1", username)
+    assert row is not None  # noqa: S101 - it was inserted
+    return StoreState(**row)
+
+
+async def states(connection: Connection) -> list[StoreState]:
+    """Of all stores known, the one asked for last first."""
+    rows = await connection.fetch("SELECT * FROM store_states ORDER BY requested_at DESC, username")
+    return [StoreState(**row) for row in rows]
+
+
+async def order(connection: Connection, username: str) -> tuple[int, Sequence[int]] | None:
+    """Version of the mirror and its ids, newest first; None before the first sweep has ended."""
+    row = await connection.fetchrow(
+        "SELECT version, listing_ids FROM stores WHERE username = $1 AND listing_ids IS NOT NULL", username
+    )
+    return (row["version"], row["listing_ids"]) if row else None
+
+
+async def rows(connection: Connection, username: str, listing_ids: Collection[int]) -> dict[int, MirrorRow]:
+    """Those of `listing_ids` that are known, by id."""
+    found = await connection.fetch(
+        """
+        SELECT listing_id, release_id, body, fetched_at FROM mirror_listings
+        WHERE store_username = $1 AND listing_id = ANY($2::bigint[])
+        """,
+        username,
+        listing_ids,
+    )
+    return {row["listing_id"]: MirrorRow(**row) for row in found}
+
+
+async def seller(connection: Connection, username: str) -> bytes | None:
+    """The seller object as JSON."""
+    found: bytes | None = await connection.fetchval("SELECT seller FROM stores WHERE username = $1", username)
+    return found
+
+
+# --- the lease: one process checks a store at a time --------------------------------------------------------------
+
+
+async def lease(connection: Connection, username: str, seconds: float) -> uuid.UUID | None:
+    """A token for changing the mirror; None while another process holds one."""
+    token: uuid.UUID | None = await connection.fetchval(
+        """
+        UPDATE stores SET lease_token = gen_random_uuid(), lease_until = now() + make_interval(secs => $2)
+        WHERE username = $1 AND (lease_until IS NULL OR lease_until < now())
+        RETURNING lease_token
+        """,
+        username,
+        seconds,
+    )
+    return token
+
+
+async def prolong(connection: Connection, username: str, token: uuid.UUID, seconds: float) -> None:
+    """Raises LeaseLost."""
+    await _held(
+        connection,
+        "UPDATE stores SET lease_until = now() + make_interval(secs => $3) WHERE username = $1 AND lease_token = $2",
+        username,
+        token,
+        seconds,
+    )
+
+
+async def give_back(connection: Connection, username: str, token: uuid.UUID) -> None:
+    await connection.execute(
+        "UPDATE stores SET lease_token = NULL, lease_until = NULL WHERE username = $1 AND lease_token = $2",
+        username,
+        token,
+    )
+
+
+# --- changing -----------------------------------------------------------------------------------------------------
+
+
+async def write_rows(connection: Connection, username: str, found: Iterable[MirrorRow]) -> None:
+    """Newest wins; a row that came back loses its tombstone. In the order of ids: two writers must not deadlock."""
+    await connection.executemany(
+        """
+        INSERT INTO mirror_listings AS m (store_username, listing_id, release_id, body, fetched_at)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (store_username, listing_id) DO UPDATE SET
+          release_id = excluded.release_id, body = excluded.body, fetched_at = excluded.fetched_at, gone_at = NULL
+        WHERE m.fetched_at <= excluded.fetched_at
+        """,
+        [
+            (username, each.listing_id, each.release_id, each.body, each.fetched_at)
+            for each in sorted(found, key=lambda row: row.listing_id)
+        ],
+    )
+
+
+async def write_seller(connection: Connection, username: str, body: bytes) -> bool:
+    """Whether it differs from the one known before."""
+    status = await connection.execute(
+        "UPDATE stores SET seller = $2, version = version + 1 WHERE username = $1 AND seller IS DISTINCT FROM $2",
+        username,
+        body,
+    )
+    return status == "UPDATE 1"
+
+
+async def confirm(
+    connection: Connection, username: str, token: uuid.UUID, *, items: int, at: datetime, audited: int | None
+) -> None:
+    """The mirror was true at `at`; `audited` is the page after which the audits go on. Raises LeaseLost."""
+    await _held(
+        connection,
+        """
+        UPDATE stores SET checked_at = $4, listings_total = $3, audit_page = coalesce($5 + 1, audit_page),
+          reconciled_at = CASE WHEN $5::integer IS NULL THEN reconciled_at ELSE $4 END
+        WHERE username = $1 AND lease_token = $2
+        """,
+        username,
+        token,
+        items,
+        at,
+        audited,
+    )
+
+
+async def change(connection: Connection, username: str, token: uuid.UUID, listing_ids: Sequence[int]) -> None:
+    """Show these ids, whose rows are written, from now on; what is no longer among them vanished. Raises LeaseLost."""
+    await _held(
+        connection,
+        """
+        UPDATE stores SET listing_ids = $3, version = version + 1, sweep_ids = NULL, sweep_page = 0, purged = false
+        WHERE username = $1 AND lease_token = $2
+        """,
+        username,
+        token,
+        listing_ids,
+    )
+    await connection.execute(
+        """
+        UPDATE mirror_listings SET gone_at = now()
+        WHERE store_username = $1 AND gone_at IS NULL AND listing_id <> ALL($2::bigint[])
+        """,
+        username,
+        listing_ids,
+    )
+    await connection.execute(
+        "DELETE FROM mirror_listings WHERE store_username = $1 AND gone_at < now() - $2::interval",
+        username,
+        TOMBSTONES_KEPT,
+    )
+
+
+async def touch_rows(connection: Connection, username: str) -> None:
+    """Rows changed in place: what is made of them must be made anew."""
+    await connection.execute("UPDATE stores SET version = version + 1 WHERE username = $1", username)
+
+
+async def log_sync(connection: Connection, username: str, *, listings: int, new_releases: int) -> None:
+    await connection.execute(
+        """
+        INSERT INTO store_sync_log
+          (store_username, last_sync, listings_processed, new_releases_found, audio_matches_created)
+        SELECT $1, now(), $2, $3,
+               (SELECT count(*) FROM track_matches m
+                WHERE m.created_at
+                      > coalesce((SELECT max(last_sync) FROM store_sync_log WHERE store_username = $1), now())
+                  AND EXISTS (SELECT FROM mirror_listings l
+                              WHERE l.store_username = $1 AND l.release_id = m.release_id AND l.gone_at IS NULL))
+        """,
+        username,
+        listings,
+        new_releases,
+    )
+
+
+async def forget(connection: Connection, username: str) -> None:
+    """The store and its listings; releases and matches stay."""
+    await connection.execute("DELETE FROM stores WHERE username = $1", username)
+
+
+async def purge(connection: Connection, username: str, *, soft: bool) -> int:
+    """Softly: the next request starts a sweep. Else the listings go as well; returns how many are concerned."""
+    found = await connection.fetchval(
+        "SELECT coalesce(cardinality(listing_ids), 0) FROM stores WHERE username = $1", username
+    )
+    if soft:
+        await connection.execute("UPDATE stores SET purged = true WHERE username = $1", username)
+    else:
+        await forget(connection, username)
+    return int(found or 0)
+
+
+# --- sweeps -------------------------------------------------------------------------------------------------------
+
+
+async def swept(connection: Connection, username: str) -> tuple[int, Sequence[int]]:
+    """Pages that the unfinished sweep has read, and the ids on them; 0 and none where there is no sweep."""
+    row = await connection.fetchrow("SELECT sweep_page, sweep_ids FROM stores WHERE username = $1", username)
+    return (row["sweep_page"], row["sweep_ids"]) if row and row["sweep_ids"] is not None else (0, ())
+
+
+async def save_sweep(
+    connection: Connection, username: str, token: uuid.UUID, *, page: int, ids: Sequence[int], items: int
+) -> None:
+    """After each page, so that a restart goes on from there. Raises LeaseLost."""
+    await _held(
+        connection,
+        """
+        UPDATE stores SET sweep_page = $3, sweep_ids = $4, sweep_items = $5,
+          listings_total = CASE WHEN listing_ids IS NULL THEN $5 ELSE listings_total END
+        WHERE username = $1 AND lease_token = $2
+        """,
+        username,
+        token,
+        page,
+        ids,
+        items,
+    )
+
+
+async def _held(connection: Connection, statement: str, *arguments: object) -> None:
+    if await connection.execute(statement, *arguments) != "UPDATE 1":
+        raise LeaseLost

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from matcher.database import Connection, Database
+from proxy.adapters import mirror
+from proxy.adapters.mirror import LeaseLost, MirrorRow
+
+STORE = "a_store"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def row(listing_id: int, body: bytes = b"{}", at: datetime = NOW) -> MirrorRow:
+    return MirrorRow(listing_id, listing_id + 1000, body, at)
+
+
+async def shown(connection: Connection) -> list[int]:
+    found = await mirror.order(connection, STORE)
+    assert found is not None
+    return list(found[1])
+
+
+async def test_a_store_is_made_known_at_first_sight(database: Database) -> None:
+    async with database.connection() as connection:
+        state = await mirror.touch(connection, STORE)
+        assert (state.is_mirrored, state.items, state.checked_at, state.sweep_page) == (False, None, None, 0)
+        assert await mirror.order(connection, STORE) is None
+        assert [each.username for each in await mirror.states(connection)] == [STORE]
+
+
+async def test_only_one_process_holds_a_store_and_who_lost_it_changes_nothing(database: Database) -> None:
+    async with database.connection() as connection:
+        await mirror.touch(connection, STORE)
+        token = await mirror.lease(connection, STORE, 60)
+        assert token is not None
+        assert await mirror.lease(connection, STORE, 60) is None
+        await mirror.change(connection, STORE, token, [2, 1])
+        await mirror.give_back(connection, STORE, token)
+        other = await mirror.lease(connection, STORE, -1)
+        assert other is not None
+        assert await mirror.lease(connection, STORE, 60) not in (None, other)
+        for late in (
+            mirror.change(connection, STORE, other, [9]),
+            mirror.prolong(connection, STORE, other, 60),
+            mirror.confirm(connection, STORE, other, items=1, at=NOW, audited=None),
+            mirror.save_sweep(connection, STORE, other, page=1, ids=[9], items=9),
+        ):
+            with pytest.raises(LeaseLost):
+                await late
+        assert await shown(connection) == [2, 1]
+
+
+async def test_what_vanished_leaves_a_tombstone_until_it_comes_back(database: Database) -> None:
+    async with database.connection() as connection:
+        await mirror.touch(connection, STORE)
+        token = await mirror.lease(connection, STORE, 60)
+        assert token is not None
+        await mirror.write_rows(connection, STORE, [row(1), row(2)])
+        await mirror.change(connection, STORE, token, [2, 1])
+        await mirror.change(connection, STORE, token, [2])
+        gone = "SELECT listing_id FROM mirror_listings WHERE gone_at IS NOT NULL"
+        assert [each["listing_id"] for each in await connection.fetch(gone)] == [1]
+        await mirror.write_rows(connection, STORE, [row(1)])
+        assert await connection.fetch(gone) == []
+        await mirror.change(connection, STORE, token, [])
+        await connection.execute("UPDATE mirror_listings SET gone_at = now() - interval '31 days'")
+        await mirror.change(connection, STORE, token, [])
+        assert await mirror.rows(connection, STORE, [1, 2]) == {}
+
+
+async def test_an_older_look_does_not_replace_a_newer_one(database: Database) -> None:
+    async with database.connection() as connection:
+        await mirror.touch(connection, STORE)
+        await mirror.write_rows(connection, STORE, [row(1, b'{"price": 2}')])
+        await mirror.write_rows(connection, STORE, [row(1, b'{"price": 1}', NOW - timedelta(minutes=1))])
+        assert (await mirror.rows(connection, STORE, [1]))[1].body == b'{"price": 2}'
+
+
+async def test_a_sweep_goes_on_where_it_was(database: Database) -> None:
+    async with database.connection() as connection:
+        await mirror.touch(connection, STORE)
+        token = await mirror.lease(connection, STORE, 60)
+        assert token is not None
+        await mirror.save_sweep(connection, STORE, token, page=2, ids=[3, 2], items=300)
+        assert await mirror.swept(connection, STORE) == (2, [3, 2])
+        state = await mirror.touch(connection, STORE)
+        assert (state.sweep_page, state.items, state.is_mirrored) == (2, 300, False)
+        await mirror.change(connection, STORE, token, [3, 2, 1])
+        assert await mirror.swept(connection, STORE) == (0, ())
+
+
+async def test_each_change_of_what_is_shown_has_a_version_and_is_told(database: Database, database_dsn: str) -> None:
+    told: list[str] = []
+    listener = await asyncpg.connect(database_dsn)
+    await listener.add_listener("discogs_proxy_changes", lambda *message: told.append(str(message[3])))
+    async with database.connection() as connection:
+        await mirror.touch(connection, STORE)
+        token = await mirror.lease(connection, STORE, 60)
+        assert token is not None
+        await mirror.change(connection, STORE, token, [1])
+        assert await mirror.write_seller(connection, STORE, b'{"id": 1}')
+        assert not await mirror.write_seller(connection, STORE, b'{"id": 1}')
+        await mirror.confirm(connection, STORE, token, items=1, at=NOW, audited=3)
+        state = await mirror.touch(connection, STORE)
+        assert (state.version, state.audit_page, state.checked_at, state.reconciled_at) == (2, 4, NOW, NOW)
+        assert await mirror.seller(connection, STORE) == b'{"id": 1}'
+        assert await mirror.purge(connection, STORE, soft=True) == 1
+        assert (await mirror.touch(connection, STORE)).purged
+        assert await mirror.purge(connection, STORE, soft=False) == 1
+        assert await mirror.states(connection) == []
+    await listener.fetchval("SELECT 1")
+    await listener.close()
+    assert told == [f"store {STORE}"] * 3

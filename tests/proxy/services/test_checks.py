@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from matcher.database import Database
+from proxy import keys
+from proxy.adapters import mirror
+from proxy.domain.budget import Lane
+from proxy.services.checks import CheckService
+from tests.conftest import StartProxy
+from tests.simulated_discogs import Catalogue, SimulatedDiscogs
+from tests.simulated_discogs.churn import Churn
+
+STORE = "deep_store"
+LISTINGS = 730
+
+
+@dataclass
+class Mirrored:
+    """A store of eight pages whose mirror is true, and what may happen to it."""
+
+    discogs: SimulatedDiscogs
+    checks: CheckService
+    database: Database
+    churn: Churn
+
+    async def check(self, audits: int = 0) -> int:
+        """Returns the calls that it took."""
+        before = len(self.discogs.calls)
+        running = self.checks.check(STORE, Lane.CHECK, "test", audits=audits)
+        assert running.task is not None
+        await running.task
+        if running.error:
+            raise running.error
+        return len(self.discogs.calls) - before
+
+    async def shown(self) -> list[int]:
+        async with self.database.connection() as connection:
+            found = await mirror.order(connection, STORE)
+        assert found is not None
+        return list(found[1])
+
+    def truth(self) -> list[int]:
+        rows = self.discogs.catalogue.store(STORE).for_sale("listed", descending=True)
+        return [row.id for row in rows]
+
+
+@pytest.fixture
+async def unread(start_proxy: StartProxy, database: Database) -> AsyncIterator[Mirrored]:
+    async with SimulatedDiscogs(Catalogue.generate(seed=3, stores={STORE: LISTINGS})) as discogs:
+        proxy = await start_proxy(DISCOGS_API_URL=discogs.url)
+        upstream = proxy.app[keys.UPSTREAM]
+        yield Mirrored(discogs, CheckService(database, upstream, lambda: None), database, Churn(discogs.catalogue))
+
+
+@pytest.fixture
+async def mirrored(unread: Mirrored) -> Mirrored:
+    await unread.check()
+    return unread
+
+
+async def test_at_first_sight_the_whole_store_is_read_and_then_checked(unread: Mirrored) -> None:
+    assert await unread.check() == 8 + 1
+    assert await unread.shown() == unread.truth()
+    async with unread.database.connection() as connection:
+        rows = await mirror.rows(connection, STORE, await unread.shown())
+        assert len(rows) == LISTINGS
+        assert await connection.fetchval("SELECT count(*) FROM match_queue WHERE store_username = $1", STORE) > 600
+        assert await connection.fetchval("SELECT count(*) FROM store_sync_log WHERE store_username = $1", STORE) == 2
+        assert b'"seller":null' in next(iter(rows.values())).body
+        assert await mirror.seller(connection, STORE)
+
+
+async def test_where_nothing_happened_a_check_is_one_call(mirrored: Mirrored) -> None:
+    assert await mirrored.check() == 1
+
+
+@pytest.mark.parametrize("kind", ["sale", "addition", "edit_moving", "relisting"])
+async def test_what_happens_is_found_with_few_calls(mirrored: Mirrored, kind: str) -> None:
+    for _ in range(5):
+        mirrored.churn.happen(STORE, kind)  # type: ignore[arg-type]
+        assert await mirrored.check() <= 1 + 3 + 2
+        assert await mirrored.shown() == mirrored.truth()
+
+
+async def test_audits_find_what_counts_cannot_show(mirrored: Mirrored) -> None:
+    for kind in ("edit_silent", "insertion", "sale"):
+        mirrored.churn.happen(STORE, kind)  # type: ignore[arg-type]
+    for _ in range(8):
+        await mirrored.check(audits=1)
+    assert await mirrored.shown() == mirrored.truth()
+    async with mirrored.database.connection() as connection:
+        rows = await mirror.rows(connection, STORE, await mirrored.shown())
+    prices = {row.id: row.price for row in mirrored.discogs.catalogue.for_sale(STORE)}
+    assert all(f'"value":{price}'.encode() in rows[each].body.replace(b" ", b"") for each, price in prices.items())
+
+
+async def test_a_sweep_goes_on_after_a_restart(unread: Mirrored) -> None:
+    running = unread.checks.check(STORE, Lane.SWEEP, "test")
+    async with asyncio.timeout(10):
+        while len(unread.discogs.calls) < 4:
+            await asyncio.sleep(0.005)
+    await unread.checks.stop()
+    assert running.task is not None
+    assert running.task.done()
+    read = len(unread.discogs.calls)
+    assert await unread.check() <= 8 - read + 1 + 2
+    assert await unread.shown() == unread.truth()
+
+
+async def test_a_store_that_changes_while_it_is_swept_is_right_after_the_check(unread: Mirrored) -> None:
+    unread.discogs.latency_ms = 20
+    running = unread.checks.check(STORE, Lane.SWEEP, "test")
+    assert running.task is not None
+    for _ in range(6):
+        await asyncio.sleep(0.02)
+        unread.churn.happen(STORE, "sale")
+        unread.churn.happen(STORE, "addition")
+    await running.task
+    for _ in range(2):
+        await unread.check()
+    assert sorted(await unread.shown()) == sorted(unread.truth())
+
+
+async def test_two_processes_share_one_check(mirrored: Mirrored) -> None:
+    other = CheckService(mirrored.database, mirrored.checks.upstream, lambda: None)
+    mirrored.discogs.latency_ms = 100
+    before = len(mirrored.discogs.calls)
+    both: Sequence[CheckService] = (mirrored.checks, other)
+    tasks = [each.check(STORE, Lane.CHECK, "test").task for each in both]
+    await asyncio.gather(*(task for task in tasks if task))
+    assert len(mirrored.discogs.calls) - before == 1
+
+
+async def test_a_store_that_upstream_does_not_know_is_forgotten(unread: Mirrored) -> None:
+    running = unread.checks.check("nobody_at_all", Lane.SHOPPER, "test")
+    assert running.task is not None
+    await running.task
+    assert running.error is not None
+    async with unread.database.connection() as connection:
+        assert await mirror.states(connection) == []
+
+
+async def test_during_an_outage_nothing_changes(mirrored: Mirrored) -> None:
+    shown = await mirrored.shown()
+    mirrored.churn.happen(STORE, "sale")
+    await mirrored.discogs.stop() if hasattr(mirrored.discogs, "stop") else None
+    checked = datetime.now(UTC)
+    assert await mirrored.shown() == shown
+    async with mirrored.database.connection() as connection:
+        state = await mirror.touch(connection, STORE)
+    assert state.checked_at is not None
+    assert state.checked_at < checked
