@@ -5,6 +5,9 @@ that both know has a place in the mirror and one in the store, and between two s
 in the other, unless some came or went. Where the counts differ, the page in the middle of what is unseen is asked for:
 one sale among n pages is found with about log2(n) of them, and where nothing differs nothing is asked.
 
+Rows between the ends of a store that is too long to be read are in the mirror as placeholders, negative numbers: they
+count, and are never shown.
+
 What counts cannot show (a sale and an insertion between the same two pages, a price changed in silence) is found by
 auditing: any page that was read for another reason may be among the pages given.
 """
@@ -96,10 +99,20 @@ def next_step(mirror: Sequence[int], pages: Iterable[Observed], shown: Shown) ->
     at = dict(sorted(place for observed in seen.values() for place in shown.places(observed)))
     standing = _standing(mirror, at)
     for gap in _gaps(mirror, at, standing, items):
-        if not gap.is_settled:
-            page = shown.page_at(gap.telling_place, items)
-            return page if page is not None else Contradiction("what changed lies where upstream shows nothing")
+        if gap.is_settled:
+            continue
+        if page := _telling_page(gap, shown, items):
+            return page
+        if not gap.has_placeholders:
+            return Contradiction("what changed lies where upstream shows nothing")
     return _changes(mirror, at, standing, items)
+
+
+def _telling_page(gap: _Gap, shown: Shown, items: int) -> PageOf | None:
+    """The page that tells most; where upstream does not show it the nearest that it does; None if it shows none."""
+    place = gap.telling_place
+    nearest = sorted(gap.unseen, key=lambda each: abs(each - place))
+    return next(filter(None, (shown.page_at(each, items) for each in nearest)), None)
 
 
 def _contradiction(pages: Iterable[Observed], items: int, shown: Shown) -> str | None:
@@ -174,6 +187,18 @@ class _Gap:
         return self.unseen[0] != self.above + 1
 
     @property
+    def has_placeholders(self) -> bool:
+        return any(row < 0 for row in self.rows)
+
+    def filled(self) -> Iterator[tuple[int, int]]:
+        """Each place not seen with the row that is taken to be there; placeholders make up for what is too few."""
+        rows = [row for row in self.rows if row > 0 or len(self.rows) == len(self.unseen)]
+        if len(rows) != len(self.unseen) and self.unseen:
+            above = next((place for place, row in enumerate(self.rows) if row < 0), len(rows))
+            rows[above:above] = range(-len(self.unseen), -len(rows))
+        return zip(self.unseen, rows, strict=False)
+
+    @property
     def telling_place(self) -> int:
         """The place to look at next: where additions may go on, else in the middle."""
         return self.unseen[0 if self._may_go_on else len(self.unseen) // 2]
@@ -195,12 +220,12 @@ def _gaps(mirror: Sequence[int], at: Mapping[int, int], standing: Mapping[int, i
 def _changes(mirror: Sequence[int], at: Mapping[int, int], standing: Mapping[int, int], items: int) -> Changes:
     filled = dict(at)
     for gap in _gaps(mirror, at, standing, items):
-        filled.update(zip(gap.unseen, gap.rows, strict=False))
+        filled.update(gap.filled())
     order = tuple(filled[place] for place in range(items))
     before, after = set(mirror), set(order)
     return Changes(
         order,
-        added=tuple(row for row in order if row not in before),
-        removed=tuple(row for row in mirror if row not in after),
+        added=tuple(row for row in order if row > 0 and row not in before),
+        removed=tuple(row for row in mirror if row > 0 and row not in after),
         moved=tuple(row for row in at.values() if row in before and row not in standing),
     )

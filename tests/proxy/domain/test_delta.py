@@ -81,6 +81,18 @@ def test_the_far_end_of_a_long_store_is_read_from_there() -> None:
         check(store, [each for each in store if each != 300], shown)
 
 
+def test_the_middle_of_a_store_too_long_to_be_read_is_counted() -> None:
+    shown = Shown(per_page=10, last_page=10)
+    store = list(range(600, 0, -1))
+    mirror = [*store[:100], *range(-400, 0), *store[500:]]
+    assert check(mirror, store, shown)[0].order == tuple(mirror)
+    for sold, left in ((300, []), (550, [550]), (20, [20])):
+        found, pages = check(mirror, [each for each in store if each != sold], shown)
+        assert found.removed == tuple(left)
+        assert len(found.order) == 599
+        assert pages <= 12
+
+
 def test_pages_of_different_moments_contradict_each_other() -> None:
     one, two = page(STORE, PageOf(1)), page(STORE[1:], PageOf(2))
     assert isinstance(next_step(STORE, [one, two], SHOWN), Contradiction)
