@@ -288,15 +288,10 @@ CREATE OR REPLACE FUNCTION tell_status_changed() RETURNS trigger LANGUAGE plpgsq
 BEGIN
   PERFORM tell_releases(array_agg(n.release_id))
   FROM new_rows n JOIN old_rows o ON o.release_id = n.release_id AND o.status <> n.status;
-
-CREATE OR REPLACE FUNCTION tell_store_changed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
-BEGIN
-  PERFORM pg_notify('discogs_proxy_changes', 'store ' || OLD.username);
   RETURN NULL;
 END
 $$;
 
-<<<<<<< HEAD
 DO $$
 DECLARE
   told record;
@@ -327,9 +322,15 @@ $$;
 CREATE OR REPLACE TRIGGER match_queue_tell_update AFTER UPDATE ON match_queue
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION tell_status_changed();
-=======
+
+CREATE OR REPLACE FUNCTION tell_store_changed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  PERFORM pg_notify('discogs_proxy_changes', 'store ' || OLD.username);
+  RETURN NULL;
+END
+$$;
+
 CREATE OR REPLACE TRIGGER stores_tell AFTER UPDATE OF version ON stores
   FOR EACH ROW WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION tell_store_changed();
 CREATE OR REPLACE TRIGGER stores_tell_deleted AFTER DELETE ON stores
   FOR EACH ROW EXECUTE FUNCTION tell_store_changed();
->>>>>>> 202eea5 (Keep the mirror in tables of its own)
