@@ -32,6 +32,7 @@ from proxy.domain.visibility import OperatorCredential
 from proxy.errors import NotFound
 from proxy.handlers import admin, discogs, operations, stores
 from proxy.handlers.middleware import MIDDLEWARES, on_prepare
+from proxy.services.checks import CheckService
 from proxy.services.copies import Copies
 from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
@@ -164,6 +165,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         content_max_age_s=settings.content_max_age_ms / 1000,
         on_enqueued=wake,
     )
+    checks = app[keys.CHECKS] = CheckService(database, discogs_api, wake)
     sync = SyncService(database, discogs_api, wake)
     app[keys.RELEASES] = releases
     identities = app[keys.IDENTITIES] = IdentityService(discogs_api)
@@ -191,6 +193,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         on_outcome=lambda outcome: job_ended(app, outcome),
     )
     yield
+    await checks.stop()
     await sync.stop()
     await releases.stop()
     await identities.stop()

@@ -11,6 +11,7 @@ from proxy.adapters.metrics import Metrics
 from proxy.adapters.upstream import Trace, Upstream
 from proxy.background import Health
 from proxy.domain.policy import Decision
+from proxy.services.checks import CheckService
 from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
@@ -34,6 +35,7 @@ PASSTHROUGH = web.AppKey("passthrough", PassthroughService)
 PURGE = web.AppKey("purge", PurgeService)
 FINISHED = web.AppKey("finished", FinishedAnswers)
 CHANGES = web.AppKey("changes", Changes)
+CHECKS = web.AppKey("checks", CheckService)
 STORES = web.AppKey("stores", StoreService)
 
 TRACE = web.RequestKey("trace", Trace)

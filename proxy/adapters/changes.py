@@ -47,12 +47,15 @@ class Dropped:
 
 @dataclass(slots=True)
 class Changes:
-    """`on_release` is told what changed, `on_dropped` what another process dropped, `on_gap` that anything may have."""
+    """`on_release` and `on_store` are told what changed (a store by its username, when its mirror has a new version),
+    `on_dropped` what another process dropped, `on_gap` that anything may have.
+    """
 
     database: Database
     on_release: Callable[[int], None]
     on_dropped: Callable[[Dropped], None]
     on_gap: Callable[[], None]
+    on_store: Callable[[str], None] = lambda _: None
     clock: Callable[[], float] = time.monotonic
     _name: str = field(default_factory=lambda: uuid.uuid4().hex)
     _trusted_until: float = float("-inf")
@@ -143,6 +146,8 @@ class Changes:
                 self._beat_heard.set()
             case "release" if what.isdecimal():
                 self.on_release(int(what))
+            case "store":
+                self.on_store(what)
             case "all":
                 self.on_gap()
             case "dropped":
