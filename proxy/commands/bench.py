@@ -16,6 +16,7 @@ from pathlib import Path
 import aiohttp
 import orjson
 
+from proxy.commands.bench_mirror import mirror_table
 from proxy.commands.bench_rules import rules
 from proxy.commands.load import Measured, UnexpectedAnswer, measure
 from proxy.commands.processes import HOST, ServerEnded, free_port, server, until_up
@@ -73,6 +74,7 @@ async def benchmarks(seconds: float) -> None:
         await timed("inventory page of 100, kept and enriched (hit)", proxy, page, seconds, direct)
     print("ratio: requests per second against the line above it that has none; added: ms, and time against direct")
     rules(seconds, reference.per_second)
+    mirror_table()
 
 
 def simulator(port: int) -> tuple[str, ...]:
