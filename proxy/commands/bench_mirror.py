@@ -71,7 +71,7 @@ EVENTS: dict[str, Callable[[Store], object]] = {
     "one sale deep down": lambda store: store.sell(2000),
     "one sale near the end": lambda store: store.sell(len(store.rows) - 3),
     "40 sales at once": lambda store: [store.sell() for _ in range(40)],
-    "an addition": lambda store: store.add(),
+    "an addition": Store.add,
     "60 additions": lambda store: [store.add() for _ in range(60)],
     "an edit that moves the listing up": relist,
     "a relisting": relist,
