@@ -236,7 +236,32 @@ COMMENT ON COLUMN mirror_listings.fetched_at IS 'when a page that held it was as
 COMMENT ON COLUMN mirror_listings.gone_at IS 'tombstone: when it was found to have vanished';
 
 CREATE INDEX IF NOT EXISTS mirror_listings_release_id_idx ON mirror_listings (release_id);
-CREATE INDEX IF NOT EXISTS mirror_listings_fetched_at_idx ON mirror_listings (store_username, fetched_at);
+DROP INDEX IF EXISTS mirror_listings_fetched_at_idx;
+CREATE INDEX IF NOT EXISTS mirror_listings_oldest_idx ON mirror_listings (store_username, fetched_at)
+  WHERE gone_at IS NULL;
+
+-- Which stores are watched -------------------------------------------------------------------------------------------
+
+ALTER TABLE stores
+  ADD COLUMN IF NOT EXISTS pinned boolean NOT NULL DEFAULT false,
+  ADD COLUMN IF NOT EXISTS tracked boolean NOT NULL DEFAULT false,
+  ADD COLUMN IF NOT EXISTS asked_at timestamptz[] NOT NULL DEFAULT '{}';
+
+COMMENT ON COLUMN stores.requested_at IS 'when somebody last asked for it; 1970: nobody has';
+COMMENT ON COLUMN stores.pinned IS 'an operator wants it tracked, whoever asks for it';
+COMMENT ON COLUMN stores.tracked IS 'checked by schedule, as it was asked for often enough';
+COMMENT ON COLUMN stores.asked_at IS 'of the last three requests, newest first';
+
+CREATE TABLE IF NOT EXISTS store_hours (
+  store_username text NOT NULL REFERENCES stores (username) ON DELETE CASCADE,
+  hour timestamptz NOT NULL,
+  replaced_calls bigint NOT NULL DEFAULT 0,
+  check_calls bigint NOT NULL DEFAULT 0,
+  PRIMARY KEY (store_username, hour)
+);
+
+COMMENT ON COLUMN store_hours.replaced_calls IS 'calls that clients would have made, answered without asking upstream';
+COMMENT ON COLUMN store_hours.check_calls IS 'calls that keeping the mirror true has cost';
 
 -- The budget of calls to Discogs -------------------------------------------------------------------------------------
 -- The calls of the last minute of all processes behind one address; each process writes its own rows anew.
