@@ -25,22 +25,26 @@ from proxy.adapters.responses import ResponseStore
 from proxy.adapters.upstream import Call, Upstream, sent_once
 from proxy.adapters.variants import Variants
 from proxy.background import Health, running
-from proxy.domain.budget import Budget
+from proxy.domain.budget import Budget, Lane
 from proxy.domain.lifetimes import LIFETIMES
 from proxy.domain.resources import Kind
+from proxy.domain.schedule import Pace
 from proxy.domain.visibility import OperatorCredential
 from proxy.errors import NotFound
-from proxy.handlers import admin, discogs, operations, stores
+from proxy.handlers import admin, admin_stores, discogs, operations, stores
 from proxy.handlers.middleware import MIDDLEWARES, on_prepare
 from proxy.services.checks import CheckService
 from proxy.services.copies import Copies
+from proxy.services.demand import Demand
 from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
 from proxy.services.release import ReleaseService
+from proxy.services.scheduler import Scheduler
 from proxy.services.shared_cache import SharedCache
+from proxy.services.store_admin import StoreAdmin
 from proxy.services.stores import StoreService
 from proxy.services.sync import SyncService
 from proxy.settings import OFFICIAL_API_URL, Settings
@@ -87,6 +91,10 @@ ROUTES = [
     web.get("/api/stores/{store}/inventory", stores.inventory),
     web.post("/api/admin/process-queue", admin.process_queue),
     web.post("/api/admin/purge", admin.purge),
+    web.get("/api/admin/stores", admin_stores.listed, allow_head=False),
+    web.put("/api/admin/stores/{store}", admin_stores.add),
+    web.delete("/api/admin/stores/{store}", admin_stores.remove),
+    web.post("/api/admin/stores/{store}/sync", admin_stores.sync),
     web.post("/api/admin/migrate-inventory-system", admin.migrate_inventory_system),
     *(web.route("*", path, unknown_own_path) for path in ("/healthz", "/readyz", "/metrics")),
     web.route("*", "/api", unknown_own_path),
@@ -107,6 +115,8 @@ async def upstream(app: web.Application) -> AsyncIterator[None]:
         outcome = f"{ended // 100}xx" if isinstance(ended, int) else ended
         metrics.upstream_calls.labels(call.lane.value, outcome).inc()
         metrics.upstream_seconds.labels(call.lane.value).observe(seconds)
+        if call.lane in (Lane.CHECK, Lane.SWEEP):
+            app[keys.SCHEDULER].page_read()
 
     lanes = Lanes(
         Budget.starting(settings.discogs_rate_limit),
@@ -165,8 +175,16 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         content_max_age_s=settings.content_max_age_ms / 1000,
         on_enqueued=wake,
     )
-    checks = app[keys.CHECKS] = CheckService(database, discogs_api, wake)
+    demand = app[keys.DEMAND] = Demand(database, {each.alias.lower(): each.username for each in settings.stores})
+    checks = app[keys.CHECKS] = CheckService(
+        database, discogs_api, wake, lambda username, check: app[keys.SCHEDULER].ended(username, check)
+    )
+    named = list(dict.fromkeys(each.username.lower() for each in settings.stores))
+    app[keys.SCHEDULER] = Scheduler(database, checks, demand, discogs_api, app[keys.METRICS], pace(settings), named)
     sync = SyncService(database, discogs_api, wake)
+    app[keys.STORE_ADMIN] = StoreAdmin(
+        database, checks, app[keys.SCHEDULER], wait_s=settings.upstream_deadline_ms / 1000
+    )
     app[keys.RELEASES] = releases
     identities = app[keys.IDENTITIES] = IdentityService(discogs_api)
     app[keys.INVENTORY] = InventoryService(database, discogs_api, copies, wake)
@@ -212,6 +230,15 @@ def lifetimes(settings: Settings) -> dict[Kind, float]:
     }
 
 
+def pace(settings: Settings) -> Pace:
+    return Pace(
+        check_s=settings.new_listing_check_interval_ms / 1000,
+        audit_s=settings.inventory_sync_interval_ms / 1000,
+        content_max_age_s=settings.content_max_age_ms / 1000,
+        tracked_max=settings.tracked_stores_max,
+    )
+
+
 def providers(settings: Settings) -> list[Provider]:
     """Those of MATCH_PROVIDERS that are built, in the order given."""
     return [PROVIDERS[name]() for name in settings.match_providers if name in PROVIDERS]
@@ -224,6 +251,7 @@ def job_ended(app: web.Application, outcome: Outcome) -> None:
     metrics.jobs.labels(outcome.result).inc()
     metrics.job_seconds.observe(outcome.seconds)
     if outcome.result in ("cached", "unmatched"):
+        app[keys.SCHEDULER].decided()
         metrics.match_confidence.observe(outcome.best)
     log.info(
         "match job",
@@ -243,9 +271,11 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     tasks: dict[str, Callable[[], Awaitable[None]]] = {
         "changes": app[keys.CHANGES].run,
         "migration": lambda: migration(app),
+        "demand": app[keys.DEMAND].run,
     }
     if app[keys.SETTINGS].background_processing_enabled:
         tasks["matcher"] = app[keys.MATCHER].run
+        tasks["scheduler"] = app[keys.SCHEDULER].run
     async with AsyncExitStack() as stack:
         for name, work in tasks.items():
             await stack.enter_async_context(running(name, work, app[keys.HEALTH]))

@@ -4,6 +4,7 @@ ProxyError
 ├── BadRequest        400  the client's request cannot be understood
 ├── Unauthorized      401  the client must show other credentials
 ├── NotFound          404
+├── Conflict          409  the settings say otherwise
 ├── BudgetExhausted   429  no call to Discogs is free within the deadline
 ├── UpstreamBroken    502  Discogs answered with something that is not an answer, or not at all
 │   └── UpstreamDropped
@@ -36,6 +37,10 @@ class Unauthorized(ProxyError):
 
 class NotFound(ProxyError):
     status = 404
+
+
+class Conflict(ProxyError):
+    status = 409
 
 
 class BudgetExhausted(ProxyError):

@@ -12,12 +12,15 @@ from proxy.adapters.upstream import Trace, Upstream
 from proxy.background import Health
 from proxy.domain.policy import Decision
 from proxy.services.checks import CheckService
+from proxy.services.demand import Demand
 from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
 from proxy.services.release import ReleaseService
+from proxy.services.scheduler import Scheduler
+from proxy.services.store_admin import StoreAdmin
 from proxy.services.stores import StoreService
 from proxy.settings import Settings
 
@@ -36,9 +39,14 @@ PURGE = web.AppKey("purge", PurgeService)
 FINISHED = web.AppKey("finished", FinishedAnswers)
 CHANGES = web.AppKey("changes", Changes)
 CHECKS = web.AppKey("checks", CheckService)
+DEMAND = web.AppKey("demand", Demand)
+SCHEDULER = web.AppKey("scheduler", Scheduler)
+STORE_ADMIN = web.AppKey("store_admin", StoreAdmin)
 STORES = web.AppKey("stores", StoreService)
 
 TRACE = web.RequestKey("trace", Trace)
 DECISION = web.RequestKey("decision", Decision)
 KIND = web.RequestKey("kind", str)
 """What was asked for, as a metric label: a bounded set."""
+CLIENT_CALLS = web.RequestKey("client_calls", int)
+"""How many calls a direct client would have needed for the answer, where it is not one."""

@@ -146,10 +146,10 @@ class Settings:
         "APPROVAL_THRESHOLD", confidence, "85", "from here a match is approved without a human"
     )
     inventory_sync_interval_ms: int = setting(
-        "INVENTORY_SYNC_INTERVAL", milliseconds, "300000", "ms between reconciliations of a store"
+        "INVENTORY_SYNC_INTERVAL", milliseconds, "300000", "ms between reconciliations of a store: pages read again"
     )
     new_listing_check_interval_ms: int = setting(
-        "NEW_LISTING_CHECK_INTERVAL", milliseconds, "60000", "ms after which an inventory page is asked for anew"
+        "NEW_LISTING_CHECK_INTERVAL", milliseconds, "60000", "ms between checks of a store that is looked at"
     )
     release_max_age_ms: int = setting(
         "RELEASE_MAX_AGE", milliseconds, "10800000", "ms after which a release is refreshed on demand"

@@ -153,6 +153,11 @@ class Lanes:
         """The other processes' calls are not seen, nor ours by them."""
         return self.shared is not None and self.clock() < self._log_away_until
 
+    @property
+    def is_awaited(self) -> bool:
+        """Somebody waits for budget."""
+        return bool(self._queues)
+
     def _see(self, turn: Turn) -> None:
         self.budget.sharers = 1
         self.budget.see_others(turn.others)

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, which nobody asks for
 
 SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+CALLS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 100, 200)
 CONFIDENCE = tuple(range(10, 101, 10))
 
 
@@ -27,6 +28,10 @@ class Metrics:
     job_seconds: Histogram = field(init=False)
     match_confidence: Histogram = field(init=False)
     queue: Gauge = field(init=False)
+    checks: Counter = field(init=False)
+    check_calls: Histogram = field(init=False)
+    check_age: Gauge = field(init=False)
+    sweep_pages: Gauge = field(init=False)
     degraded: Gauge = field(init=False)
     restarts: Gauge = field(init=False)
     _of_requests: dict[tuple[str, str, int | str], tuple[Counter, Histogram]] = field(default_factory=dict)
@@ -78,6 +83,26 @@ class Metrics:
             registry=registry,
         )
         self.queue = Gauge("discogs_proxy_queue_releases", "Releases by state.", ("status",), registry=registry)
+        self.checks = Counter(
+            "discogs_proxy_checks",
+            "Checks of stores ended: unchanged, changed, swept, gone, failed.",
+            ("result",),
+            registry=registry,
+        )
+        self.check_calls = Histogram(
+            "discogs_proxy_check_calls",
+            "Calls that a check took, sweeps left out.",
+            buckets=CALLS,
+            registry=registry,
+        )
+        self.check_age = Gauge(
+            "discogs_proxy_check_age_seconds",
+            "Of the mirrored stores that were asked for in the last ten minutes: the longest time since a check.",
+            registry=registry,
+        )
+        self.sweep_pages = Gauge(
+            "discogs_proxy_sweep_pages", "Pages of the sweeps that are due: read, left.", ("state",), registry=registry
+        )
         self.degraded = Gauge(
             "discogs_proxy_degraded", "1 while something is degraded, as /readyz tells.", ("reason",), registry=registry
         )

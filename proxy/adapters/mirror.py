@@ -58,6 +58,17 @@ async def touch(connection: Connection, username: str) -> StoreState:
     return StoreState(**row)
 
 
+async def make_known(connection: Connection, username: str) -> StoreState:
+    """As `touch`, but nobody asked: a store new by this was requested in 1970."""
+    await connection.execute(
+        "INSERT INTO stores (username, requested_at) VALUES ($1, 'epoch') ON CONFLICT (username) DO NOTHING", username
+    )
+    row = await connection.fetchrow("SELECT * FROM store_states WHERE username = $1", username)
+    if row is None:
+        raise LeaseLost  # forgotten in that very moment
+    return StoreState(**row)
+
+
 async def states(connection: Connection) -> list[StoreState]:
     """Of all stores known, the one asked for last first."""
     rows = await connection.fetch("SELECT * FROM store_states ORDER BY requested_at DESC, username")

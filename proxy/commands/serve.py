@@ -26,7 +26,6 @@ DRAIN_S = 15.0
 NOT_BUILT_YET = (
     "REDIS_URL",
     "REVIEW_TOKENS",
-    "TRACKED_STORES_MAX",
     "WEBHOOK_URL",
     "WORKERS",
 )

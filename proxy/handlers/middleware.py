@@ -29,6 +29,9 @@ from proxy.errors import ProxyError, Unauthorized
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+OF_STORES = ("inventory", "store")
+"""Kinds of request that tell which stores are asked for."""
+
 OPERATORS_PATHS = ("/api/admin", "/admin", "/metrics")
 
 log = structlog.get_logger()
@@ -85,6 +88,8 @@ def observed(
 ) -> None:
     """The metrics and the canonical log line of a request that was answered."""
     app[keys.METRICS].answered(kind, decision.source.value, status, seconds)
+    if kind in OF_STORES and status in (200, 304):
+        app[keys.DEMAND].asked(request.rel_url.raw_path, decision, request.get(keys.CLIENT_CALLS, 1))
     if not log.is_enabled_for(logging.INFO):
         return
     log.info(

@@ -45,6 +45,20 @@ BUSY_LOOK_S = 0.25
 log = structlog.get_logger()
 
 
+@dataclass(slots=True)
+class Found:
+    """What a check found, and the calls that it took. `pages` are those that a sweep read."""
+
+    calls: int = 0
+    added: int = 0
+    removed: int = 0
+    moved: int = 0
+    edited: int = 0
+    pages: int = 0
+    is_first: bool = False
+    """The store was read for the first time, or again as an operator wants it."""
+
+
 @dataclass(eq=False, slots=True)
 class Check:
     """A running check. `first_page` is set once there is something to show, or nothing more will come."""
@@ -52,6 +66,17 @@ class Check:
     first_page: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     error: ProxyError | DatabaseUnavailable | None = None
+    found: Found = field(default_factory=Found)
+
+    @property
+    def result(self) -> str:
+        """In a word."""
+        if self.error:
+            return "gone" if isinstance(self.error, NotFound) else "failed"
+        if self.found.pages:
+            return "swept"
+        found = self.found
+        return "changed" if found.added or found.removed or found.moved or found.edited else "unchanged"
 
 
 @dataclass(slots=True)
@@ -61,14 +86,19 @@ class CheckService:
     database: Database
     upstream: Upstream
     on_enqueued: Callable[[], None]
+    on_ended: Callable[[str, Check], None] = lambda *_: None
+    """Told the username and what became of each check that this process made."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _checks: dict[str, Check] = field(default_factory=dict)
 
-    def check(self, username: str, lane: Lane, request_id: str, *, audits: int = 0) -> Check:
-        """The running check of the store, or a new one. `username` is lower case, `audits` how many pages to audit."""
+    def check(self, username: str, lane: Lane, request_id: str, *, audits: int = 0, renew: bool = False) -> Check:
+        """The running check of the store, or a new one.
+
+        `username` is lower case, `audits` how many pages to read again, to `renew` is to sweep what is mirrored.
+        """
         if username not in self._checks:
             check = self._checks[username] = Check()
-            look = _Look(username, lane, Trace(request_id), audits, check)
+            look = _Look(username, lane, Trace(request_id), audits, check, renew)
             check.task = asyncio.create_task(self._run(look), name=f"check {username}")
             check.task.add_done_callback(lambda _: self._checks.pop(username, None))
         return self._checks[username]
@@ -94,13 +124,14 @@ class CheckService:
             look.check.error = ProxyError("An error of the proxy's own; its log tells more.")
         finally:
             look.check.first_page.set()
+            look.check.found.calls = look.trace.upstream_calls
+            self.on_ended(look.username, look.check)
 
     async def _leased(self, look: _Look) -> None:
         async with self.database.connection() as connection:
-            before = await mirror.touch(connection, look.username)
+            before = await mirror.make_known(connection, look.username)
             token = await mirror.lease(connection, look.username, LEASE_S)
-        if token is None:
-            await self._wait_for_the_other(look, before)
+        if token is None and (token := await self._wait_for_the_other(look, before)) is None:
             return
         try:
             await self._sweep_and_compare(replace(look, token=token), before)
@@ -112,19 +143,22 @@ class CheckService:
             async with self.database.connection() as connection:
                 await mirror.give_back(connection, look.username, token)
 
-    async def _wait_for_the_other(self, look: _Look, before: StoreState) -> None:
-        """Until the process that holds the store has something to show."""
+    async def _wait_for_the_other(self, look: _Look, before: StoreState) -> uuid.UUID | None:
+        """Until the process that holds the store has checked it: None; or the lease, where it gave up or died."""
         while True:
             await asyncio.sleep(BUSY_LOOK_S)
             async with self.database.connection() as connection:
-                state = await mirror.touch(connection, look.username)
+                state = await mirror.make_known(connection, look.username)
+                if state.checked_at != before.checked_at:
+                    return None
+                if token := await mirror.lease(connection, look.username, LEASE_S):
+                    return token
             if state.sweep_page > before.sweep_page:
                 look.check.first_page.set()
-            if state.checked_at != before.checked_at:
-                return
 
     async def _sweep_and_compare(self, look: _Look, state: StoreState) -> None:
-        if not state.is_mirrored or state.purged:
+        look.check.found.is_first = not state.is_mirrored or state.purged
+        if look.check.found.is_first or look.renew:
             await self._sweep(look)
         for _ in range(ATTEMPTS):
             if await self._compare(look, state.audit_page):
@@ -140,7 +174,7 @@ class CheckService:
         order: Sequence[int] = found[1] if found else ()
         pages = {NEWEST: await self._read(look, NEWEST)}
         audited = _audit_pages(audit_page, look.audits, pages[NEWEST].observed.items)
-        wanted = [page for number in audited if (page := PageOf(number)) != NEWEST]
+        wanted = [page for number in audited if (page := _page_of_rotation(number)) != NEWEST]
         while True:
             step = wanted.pop() if wanted else next_step(order, [page.observed for page in pages.values()], SHOWN)
             match step:
@@ -188,6 +222,9 @@ class CheckService:
             await mirror.log_sync(connection, look.username, listings=len(rows), new_releases=queued)
         if queued:
             self.on_enqueued()
+        found = look.check.found
+        found.added, found.removed, found.moved = len(changes.added), len(changes.removed), len(changes.moved)
+        found.edited = len(edited)
         log.info(
             "check",
             store=look.username,
@@ -216,6 +253,7 @@ class CheckService:
             async with self.database.transaction() as connection:
                 queued += await self._keep(connection, look, read)
                 await mirror.save_sweep(connection, look.username, look.lease, page=page, ids=ids, items=items)
+            look.check.found.pages += 1
             look.check.first_page.set()
             if page >= min(SHOWN.last_page, -(-items // SHOWN.per_page)):
                 break
@@ -236,6 +274,7 @@ class CheckService:
             async with self.database.transaction() as connection:
                 await self._keep(connection, look, read)
                 await mirror.prolong(connection, look.username, look.lease, LEASE_S)
+            look.check.found.pages += 1
             new = [each for each in read.observed.ids if each not in seen]
             end = new[::-1] + end
             if len(new) < len(read.observed.ids):
@@ -293,6 +332,7 @@ class _Look:
     trace: Trace
     audits: int
     check: Check
+    renew: bool
     token: uuid.UUID | None = None
 
     @property
@@ -328,6 +368,12 @@ def _page_read(body: dict[str, object], page: PageOf, at: datetime) -> _PageRead
 
 
 def _audit_pages(first: int, count: int, items: int) -> list[int]:
-    """The next pages of the rotation; page 1 is read anyway."""
-    pages = min(SHOWN.last_page, max(1, -(-items // SHOWN.per_page)))
+    """The next numbers of the rotation; page 1 is read anyway."""
+    pages = min(2 * SHOWN.last_page, max(1, -(-items // SHOWN.per_page)))
     return list(dict.fromkeys((first - 1 + number) % pages + 1 for number in range(min(count, pages))))
+
+
+def _page_of_rotation(number: int) -> PageOf:
+    """After the last page that upstream shows, those of the far end."""
+    beyond = number - SHOWN.last_page
+    return PageOf(beyond, ascending=True) if beyond > 0 else PageOf(number)

@@ -1,0 +1,103 @@
+"""All SQL of which stores are watched: who asked for them, and what their checks cost and replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from matcher.database import Connection
+from proxy.domain.schedule import Store
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What happened to a store since it was last written: `asked_at` the latest requests."""
+
+    asked_at: tuple[datetime, ...] = ()
+    replaced_calls: int = 0
+    check_calls: int = 0
+
+
+async def count(connection: Connection, found: Mapping[str, Counted]) -> None:
+    """Of stores that are known; in the order of their names, as two writers must not deadlock."""
+    rows = sorted(found.items())
+    await connection.executemany(
+        """
+        WITH known AS (
+          UPDATE stores SET
+            asked_at = ARRAY(SELECT at FROM unnest(asked_at || $2::timestamptz[]) AS at ORDER BY at DESC LIMIT 3),
+            requested_at = greatest(requested_at, (SELECT max(at) FROM unnest($2::timestamptz[]) AS at))
+          WHERE username = $1
+          RETURNING username
+        )
+        INSERT INTO store_hours AS h (store_username, hour, replaced_calls, check_calls)
+        SELECT username, date_trunc('hour', now()), $3, $4 FROM known
+        ON CONFLICT (store_username, hour) DO UPDATE SET
+          replaced_calls = h.replaced_calls + excluded.replaced_calls,
+          check_calls = h.check_calls + excluded.check_calls
+        """,
+        [(name, list(each.asked_at), each.replaced_calls, each.check_calls) for name, each in rows],
+    )
+
+
+async def stores(connection: Connection, named: Collection[str], *, everything: bool = False) -> list[Store]:
+    """Those that are or may be tracked: `named` in the settings, pinned, or asked for three times; or all known."""
+    rows = await connection.fetch(
+        """
+        SELECT s.username, s.requested_at, s.listing_ids IS NOT NULL AS is_mirrored, s.purged AS is_purged,
+               CASE WHEN s.sweep_ids IS NULL THEN 0 ELSE s.sweep_page END AS sweep_page,
+               CASE WHEN s.sweep_ids IS NULL THEN s.listings_total ELSE s.sweep_items END AS items,
+               s.checked_at, s.reconciled_at, s.asked_at, s.pinned OR s.username = ANY($1::text[]) AS is_pinned,
+               s.tracked AS is_tracked, coalesce(s.lease_until > now(), false) AS is_leased,
+               (SELECT min(fetched_at) FROM mirror_listings
+                WHERE store_username = s.username AND gone_at IS NULL) AS oldest_at,
+               coalesce(h.replaced_calls, 0)::bigint AS replaced_calls,
+               coalesce(h.check_calls, 0)::bigint AS check_calls
+        FROM stores s
+        LEFT JOIN LATERAL (
+          SELECT sum(replaced_calls) FILTER (WHERE hour > now() - interval '24 hours') AS replaced_calls,
+                 sum(check_calls) AS check_calls
+          FROM store_hours WHERE store_username = s.username AND hour > now() - interval '25 hours'
+        ) h ON true
+        WHERE $2 OR s.pinned OR s.tracked OR s.username = ANY($1::text[]) OR cardinality(s.asked_at) = 3
+        ORDER BY s.username
+        """,
+        list(named),
+        everything,
+    )
+    return [Store(**{**dict(row), "asked_at": tuple(row["asked_at"])}) for row in rows]
+
+
+async def track(connection: Connection, usernames: Collection[str]) -> None:
+    """These and no others."""
+    await connection.execute(
+        """
+        UPDATE stores SET tracked = username = ANY($1::text[])
+        WHERE tracked <> (username = ANY($1::text[]))
+        """,
+        list(usernames),
+    )
+
+
+async def pin(connection: Connection, username: str) -> None:
+    await connection.execute("UPDATE stores SET pinned = true WHERE username = $1", username)
+
+
+async def known_listings(connection: Connection) -> dict[str, int]:
+    """How many listings of each store can be shown, or have been read by its first sweep."""
+    rows = await connection.fetch(
+        """
+        SELECT username, CASE WHEN listing_ids IS NULL THEN cardinality(sweep_ids)
+                              ELSE (SELECT count(*) FROM unnest(listing_ids) AS id WHERE id > 0) END AS known
+        FROM stores
+        """
+    )
+    return {row["username"]: row["known"] or 0 for row in rows}
+
+
+async def forget_hours(connection: Connection) -> None:
+    """What no decision looks at any more."""
+    await connection.execute("DELETE FROM store_hours WHERE hour < now() - interval '26 hours'")

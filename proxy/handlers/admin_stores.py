@@ -1,0 +1,71 @@
+"""`/api/admin/stores`: which stores are kept true, how far that is, and how an operator changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from aiohttp import web
+
+from matcher.errors import DatabaseUnavailable
+from proxy import keys
+from proxy.errors import BadRequest, Degraded, NotFound
+from proxy.handlers.middleware import json_response
+from proxy.handlers.stores import username_of
+from proxy.services.store_admin import Report
+
+SYNC_S = 25.0
+"""What one call takes at most: shorter than the time-outs of common front servers."""
+
+log = structlog.get_logger()
+
+
+async def listed(request: web.Request) -> web.Response:
+    with needs_the_database():
+        return json_response(await request.app[keys.STORE_ADMIN].listed())
+
+
+async def add(request: web.Request) -> web.Response:
+    """200 for a store that can be shown as a whole already, 202 while it is read."""
+    username = _username(request)
+    with needs_the_database():
+        report = await request.app[keys.STORE_ADMIN].add(username, request[keys.TRACE].request_id)
+    log.info("store added", store=username, request_id=request[keys.TRACE].request_id)
+    return _reported(report)
+
+
+async def remove(request: web.Request) -> web.Response:
+    username = _username(request)
+    with needs_the_database():
+        await request.app[keys.STORE_ADMIN].remove(username)
+    log.info("store removed", store=username, request_id=request[keys.TRACE].request_id)
+    return web.Response(status=204)
+
+
+async def sync(request: web.Request) -> web.Response:
+    """200 with what was found; 202 where it takes longer, as the first sweep of a long store does."""
+    username = _username(request)
+    with needs_the_database():
+        return _reported(await request.app[keys.STORE_ADMIN].sync(username, request[keys.TRACE].request_id, SYNC_S))
+
+
+def _username(request: web.Request) -> str:
+    """In lower case. Raises BadRequest."""
+    try:
+        return username_of(request)
+    except NotFound:
+        raise BadRequest(f"{request.match_info['store']!r} cannot be a username of Discogs.") from None
+
+
+def _reported(report: Report) -> web.Response:
+    return json_response(report.body, 200 if report.is_done else 202)
+
+
+@contextmanager
+def needs_the_database() -> Iterator[None]:
+    """Raises Degraded."""
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        raise Degraded("The database is away.", 5) from error

@@ -1,0 +1,207 @@
+"""Keeps the stores' mirrors true by schedule: one loop per process that reads, decides and starts checks.
+
+Any number of processes may do so on one database: a store that one of them works on is leased, and what each costs and
+replaces is counted in the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+
+from matcher import store as queue
+from matcher.database import Database
+from matcher.errors import DatabaseUnavailable
+from matcher.models import ProcessingStatus
+from proxy.adapters import mirror, tracking
+from proxy.adapters.metrics import Metrics
+from proxy.adapters.upstream import Upstream
+from proxy.domain.budget import Lane
+from proxy.domain.hold_down import HoldDown
+from proxy.domain.schedule import Forecast, Pace, Store, Task, Work, choose, forecast, tracked
+from proxy.services.checks import Check, CheckService
+from proxy.services.demand import Demand
+
+TICK_S = 1.0
+TICK_LEAST_S = 0.05
+PROGRESS_S = 60.0
+HOUSEKEEPING_S = 3600.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Minute:
+    """What happened since the last line of progress."""
+
+    began: float
+    pages: int = 0
+    decided: int = 0
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """`named` are the usernames in STORES, in lower case."""
+
+    database: Database
+    checks: CheckService
+    demand: Demand
+    upstream: Upstream
+    metrics: Metrics
+    pace: Pace
+    named: Sequence[str]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    _running: dict[str, Work] = field(default_factory=dict)
+    _held: HoldDown = field(default_factory=HoldDown)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _minute: _Minute = field(default_factory=lambda: _Minute(time.monotonic()))
+    _housekeeping_at: float = float("-inf")
+    _is_away: bool = False
+
+    async def run(self) -> None:
+        """For ever; while the database is away nothing is started."""
+        tick_s = min(TICK_S, max(TICK_LEAST_S, self.pace.check_s / 4))
+        while True:
+            try:
+                await self._turn()
+            except DatabaseUnavailable as error:
+                self._tell_once(str(error))
+            else:
+                self._is_away = False
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), tick_s)
+            except TimeoutError:
+                continue
+
+    def wake(self) -> None:
+        """Something is due sooner than thought."""
+        self._wake.set()
+
+    def page_read(self) -> None:
+        """A call of a check or a sweep has ended."""
+        self._minute.pages += 1
+
+    def decided(self) -> None:
+        """A release was matched, or found to have no match."""
+        self._minute.decided += 1
+
+    def ended(self, username: str, check: Check) -> None:
+        """Some check of this process ended, whoever asked for it."""
+        found = check.found
+        if not found.calls and not check.error:
+            return  # another process made it
+        self.metrics.checks.labels(check.result).inc()
+        if not found.pages and not check.error:
+            self.metrics.check_calls.observe(found.calls)
+        if not found.is_first:
+            self.demand.spent(username, found.calls)
+
+    async def watched(self) -> list[Store]:
+        """The stores that are tracked, by the requests counted up to now. Raises DatabaseUnavailable."""
+        await self.demand.flush()
+        async with self.database.connection() as connection:
+            known = await tracking.stores(connection, self.named)
+            chosen = tracked(known, self.pace.tracked_max)
+            if chosen != {each.username for each in known if each.is_tracked}:
+                await tracking.track(connection, chosen)
+        return [each for each in known if each.username in chosen]
+
+    def forecast(self, stores: Sequence[Store]) -> Forecast:
+        return forecast(stores, self.pace, self.now(), self.upstream.limit)
+
+    # --- the loop ---
+
+    async def _turn(self) -> None:
+        if self.clock() >= self._housekeeping_at + HOUSEKEEPING_S:
+            await self._keep_house()
+        stores = await self.watched()
+        now = self.clock()
+        free = [each for each in stores if not self._held.holds(each.username, now)]
+        for task in choose(free, self.pace, self.now(), self._running):
+            self._start(task)
+        self._measure(stores)
+        if now >= self._minute.began + PROGRESS_S:
+            await self._tell_progress(stores, now)
+
+    async def _keep_house(self) -> None:
+        """A store of STORES that Discogs did not know is tried again as well."""
+        async with self.database.connection() as connection:
+            for username in self.named:
+                await mirror.make_known(connection, username)
+            await tracking.forget_hours(connection)
+        self._housekeeping_at = self.clock()
+
+    def _start(self, task: Task) -> None:
+        lane = Lane.CHECK if task.work is Work.CHECK else Lane.SWEEP
+        renew = task.work is Work.RENEW
+        check = self.checks.check(task.username, lane, secrets.token_hex(8), audits=task.audits, renew=renew)
+        if check.task is None or check.task.done():
+            return
+        self._running[task.username] = task.work
+        check.task.add_done_callback(lambda _: self._free(task.username, check))
+
+    def _free(self, username: str, check: Check) -> None:
+        """What failed is left alone for a while."""
+        self._running.pop(username, None)
+        if check.error is not None:
+            self._held.failed(username, self.clock())
+        self.wake()
+
+    def _tell_once(self, error: str) -> None:
+        if not self._is_away:
+            log.warning("no checks while the database is away", error=error)
+        self._is_away = True
+
+    # --- telling ---
+
+    def _measure(self, stores: Sequence[Store]) -> None:
+        now = self.now()
+        ages = [
+            (now - each.checked_at).total_seconds()
+            for each in stores
+            if each.is_mirrored and each.checked_at and each.is_watched(now)
+        ]
+        self.metrics.check_age.set(max(ages, default=0.0))
+        sweeping = [each for each in stores if each.needs_first_sweep or each.sweep_page]
+        self.metrics.sweep_pages.labels("read").set(sum(each.sweep_page for each in sweeping))
+        self.metrics.sweep_pages.labels("left").set(sum(each.pages_left for each in sweeping))
+
+    async def _tell_progress(self, stores: Sequence[Store], now: float) -> None:
+        """One line a minute: what was done, how fast, how long the rest takes, and what it waits for."""
+        minutes = (now - self._minute.began) / 60
+        async with self.database.connection() as connection:
+            by_status = await queue.counts(connection)
+        waiting = by_status[ProcessingStatus.QUEUED] + by_status[ProcessingStatus.PROCESSING]
+        expected, decided_a_minute = self.forecast(stores), self._minute.decided / minutes
+        log.info(
+            "progress",
+            stores=len(stores),
+            pages_read=self._minute.pages,
+            pages_a_minute=round(self._minute.pages / minutes, 1),
+            pages_left=expected.pages_left,
+            sweeps_left_s=round(expected.sweeps_s),
+            releases_decided=self._minute.decided,
+            releases_a_minute=round(decided_a_minute, 1),
+            releases_left=waiting,
+            releases_left_s=round(waiting / decided_a_minute * 60) if decided_a_minute else None,
+            interval_stretch=round(expected.stretch, 2),
+            limited_by=self._limit(expected, waiting),
+        )
+        self._minute = _Minute(now)
+
+    def _limit(self, expected: Forecast, waiting: int) -> str:
+        if troubles := self.upstream.troubles():
+            return "; ".join(troubles)
+        if not (expected.pages_left or waiting or self._running):
+            return "nothing: all is done"
+        if self.upstream.lanes.is_awaited:
+            return f"the budget of {self.upstream.limit} calls a minute"
+        return "the time that calls and matching take"

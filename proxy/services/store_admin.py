@@ -1,0 +1,161 @@
+"""What operators see of the stores, and how they change which ones are kept true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from matcher.database import Database
+from proxy.adapters import mirror, tracking
+from proxy.adapters.tracking import EPOCH
+from proxy.domain.budget import Lane
+from proxy.domain.schedule import Forecast, Store, effective_interval_s, sweep_left_s
+from proxy.errors import Conflict, NotFound
+from proxy.services.checks import Check, CheckService
+from proxy.services.scheduler import Scheduler
+
+Json = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A body, and whether the work that it tells of has ended."""
+
+    body: Json
+    is_done: bool
+
+
+@dataclass(slots=True)
+class StoreAdmin:
+    """Usernames are lower case. Every method raises DatabaseUnavailable."""
+
+    database: Database
+    checks: CheckService
+    scheduler: Scheduler
+    wait_s: float
+    """How long adding a store waits for its first page."""
+
+    async def listed(self) -> Json:
+        """All stores that are known, those tracked first, and what is to be expected."""
+        found, tracked = await self._stores()
+        expected = self.scheduler.forecast(tracked)
+        async with self.database.connection() as connection:
+            states = {each.username: each for each in await mirror.states(connection)}
+            known = await tracking.known_listings(connection)
+        names = {each.username for each in tracked}
+        rows = [
+            self._row(store, tracked, expected, known.get(store.username, 0), states[store.username].version)
+            for store in sorted(found, key=lambda each: (each.username not in names, each.username))
+            if store.username in states
+        ]
+        return {"stores": rows, **self._expected(expected)}
+
+    async def add(self, username: str, request_id: str) -> Report:
+        """Track a store, whoever asks for it. Raises ProxyError, NotFound where Discogs has no such user.
+
+        Waits for the first page of a store that is new, as nobody knows before how long it is.
+        """
+        async with self.database.connection() as connection:
+            state = await mirror.make_known(connection, username)
+        if not state.is_mirrored:
+            check = self.checks.check(username, Lane.CHECK, request_id)
+            await self._wait_for_first_page(check)
+        async with self.database.connection() as connection:
+            await mirror.make_known(connection, username)
+            await tracking.pin(connection, username)
+        self.scheduler.wake()
+        row = await self._one(username)
+        _, tracked = await self._stores()
+        return Report({"store": row, **self._expected(self.scheduler.forecast(tracked))}, bool(row["mirrored"]))
+
+    async def remove(self, username: str) -> None:
+        """Forget a store and its listings; releases and matches stay. Raises Conflict, NotFound."""
+        if username in self.scheduler.named:
+            raise Conflict(f"{username} is in STORES: take it out there, then restart.")
+        await self._one(username)
+        async with self.database.connection() as connection:
+            await mirror.forget(connection, username)
+
+    async def sync(self, username: str, request_id: str, at_most_s: float) -> Report:
+        """Check a store that is known now, and tell what was found. Raises ProxyError."""
+        await self._one(username)
+        check = self.checks.check(username, Lane.CHECK, request_id)
+        if check.task:
+            await asyncio.wait({check.task}, timeout=at_most_s)
+        is_done = check.task is None or check.task.done()
+        if is_done and check.error:
+            raise check.error
+        found = asdict(check.found)
+        del found["is_first"]
+        result = check.result if is_done else "running"
+        return Report({"result": result, **found, "store": await self._one(username)}, is_done)
+
+    async def _wait_for_first_page(self, check: Check) -> None:
+        """Raises ProxyError, DatabaseUnavailable."""
+        try:
+            await asyncio.wait_for(check.first_page.wait(), self.wait_s)
+        except TimeoutError:
+            return  # it is read behind
+        if check.error:
+            raise check.error
+
+    async def _stores(self) -> tuple[list[Store], list[Store]]:
+        """All, and those tracked."""
+        tracked = await self.scheduler.watched()
+        async with self.database.connection() as connection:
+            return await tracking.stores(connection, self.scheduler.named, everything=True), tracked
+
+    async def _one(self, username: str) -> Json:
+        """Raises NotFound."""
+        rows = (await self.listed())["stores"]
+        assert isinstance(rows, list)  # noqa: S101 - made above
+        for row in rows:
+            if row["username"] == username:
+                return dict(row)
+        raise NotFound(f"{username} is not known here: PUT /api/admin/stores/{username} adds it.")
+
+    def _expected(self, expected: Forecast) -> Json:
+        """What the budget makes of it: `check_interval_ms` is of stores that are looked at."""
+        return {
+            "check_interval_ms": round(self.scheduler.pace.check_s * expected.stretch * 1000),
+            "sweeps": {
+                "pages_left": expected.pages_left,
+                "pages_a_minute": round(expected.sweep_pages_a_minute, 1),
+                "seconds_left": round(expected.sweeps_s),
+            },
+        }
+
+    def _row(self, store: Store, tracked: Sequence[Store], expected: Forecast, known: int, version: int) -> Json:
+        now = self.scheduler.now()
+        is_tracked = store.username in {each.username for each in tracked}
+        is_swept = store.needs_first_sweep or store.sweep_page > 0
+        left_s = sweep_left_s(store, tracked, expected)
+        interval_s = effective_interval_s(store, self.scheduler.pace, now, expected)
+        return {
+            "username": store.username,
+            "tracked": self._why(store) if is_tracked else None,
+            "mirrored": store.is_mirrored,
+            "items": store.items,
+            "coverage": {"known": known, "total": store.items},
+            "version": version,
+            "checked_at": _told(store.checked_at),
+            "reconciled_at": _told(store.reconciled_at),
+            "requested_at": _told(store.requested_at),
+            "sweep": {"pages_read": store.sweep_page, "pages": store.pages if store.items is not None else None}
+            if is_swept
+            else None,
+            "seconds_left": None if left_s is None or not is_tracked else round(left_s),
+            "check_interval_ms": round(interval_s * 1000) if is_tracked else None,
+            "calls_24h": {"replaced": store.replaced_calls, "checks": store.check_calls},
+        }
+
+    def _why(self, store: Store) -> str:
+        if store.username in self.scheduler.named:
+            return "settings"
+        return "operator" if store.is_pinned else "requests"
+
+
+def _told(moment: datetime | None) -> str | None:
+    return None if moment is None or moment == EPOCH else moment.isoformat()
