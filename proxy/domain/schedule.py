@@ -103,6 +103,11 @@ class Store:
         return not self.is_mirrored or self.is_purged
 
     @property
+    def is_to_be_swept(self) -> bool:
+        """Or is being swept."""
+        return self.needs_first_sweep or self.sweep_page > 0
+
+    @property
     def saved_calls(self) -> int:
         """Calls that its checks saved, less those that they cost."""
         return self.replaced_calls - self.check_calls
@@ -228,7 +233,7 @@ class Forecast:
 def forecast(stores: Collection[Store], pace: Pace, now: datetime, calls_a_minute: int) -> Forecast:
     """Of the tracked `stores`, with a limit of `calls_a_minute` (0: none). Checks that find nothing are assumed."""
     checks = sum((1 + audits(each, pace, now)) * 60 / interval_s(each, pace, now) for each in stores)
-    left = sum(each.pages_left for each in stores if each.needs_first_sweep or each.sweep_page)
+    left = sum(each.pages_left for each in stores if each.is_to_be_swept)
     if not calls_a_minute:
         return Forecast(1.0, UNLIMITED_PAGES_A_MINUTE, left)
     background = calls_a_minute - shoppers_part(calls_a_minute)
@@ -241,11 +246,14 @@ def effective_interval_s(store: Store, pace: Pace, now: datetime, expected: Fore
     return interval_s(store, pace, now) * expected.stretch
 
 
-def sweep_left_s(store: Store, stores: Sequence[Store], expected: Forecast) -> float | None:
-    """Seconds until the store's sweep has ended: shorter ones go first. None: its length is not known yet; 0: none."""
-    if not (store.needs_first_sweep or store.sweep_page):
+def sweep_left_s(store: Store, due: Sequence[Store], expected: Forecast) -> float | None:
+    """Seconds until the store's sweep has ended, of those that are `due` shorter ones first.
+
+    None: its length is not known yet; 0: no sweep.
+    """
+    if not store.is_to_be_swept:
         return 0.0
     if store.items is None:
         return None
-    due = [each.pages_left for each in stores if each.needs_first_sweep or each.sweep_page]
-    return sum(left for left in due if left <= store.pages_left) / expected.sweep_pages_a_minute * 60
+    ahead = sum(each.pages_left for each in due if each.pages_left <= store.pages_left)
+    return ahead / expected.sweep_pages_a_minute * 60

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -32,17 +32,37 @@ TICK_S = 1.0
 TICK_LEAST_S = 0.05
 PROGRESS_S = 60.0
 HOUSEKEEPING_S = 3600.0
+ALL = "*"
+"""Held down in place of each store, while Discogs fails altogether; no username."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class _Minute:
-    """What happened since the last line of progress."""
+class _Done:
+    """What was done since `began`."""
 
     began: float
     pages: int = 0
     decided: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What this process did lately and how fast, how long the rest takes, and what it waits for."""
+
+    pages_read: int
+    pages_a_minute: float
+    pages_left: int
+    sweeps_left_s: int
+    releases_decided: int
+    releases_a_minute: float
+    releases_left: int
+    releases_left_s: int | None
+    """None: nothing tells, as none was decided lately."""
+    interval_stretch: float
+    """Above 1 the budget makes all intervals so many times longer."""
+    limited_by: str
 
 
 @dataclass(slots=True)
@@ -61,7 +81,8 @@ class Scheduler:
     _running: dict[str, Work] = field(default_factory=dict)
     _held: HoldDown = field(default_factory=HoldDown)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
-    _minute: _Minute = field(default_factory=lambda: _Minute(time.monotonic()))
+    _minute: _Done = field(default_factory=lambda: _Done(time.monotonic()))
+    _before: _Done = field(default_factory=lambda: _Done(time.monotonic()))
     _housekeeping_at: float = float("-inf")
     _is_away: bool = False
 
@@ -124,9 +145,10 @@ class Scheduler:
             await self._keep_house()
         stores = await self.watched()
         now = self.clock()
-        free = [each for each in stores if not self._held.holds(each.username, now)]
-        for task in choose(free, self.pace, self.now(), self._running):
-            self._start(task)
+        if not self._held.holds(ALL, now):
+            free = [each for each in stores if not self._held.holds(each.username, now)]
+            for task in choose(free, self.pace, self.now(), self._running):
+                self._start(task)
         self._measure(stores)
         if now >= self._minute.began + PROGRESS_S:
             await self._tell_progress(stores, now)
@@ -151,9 +173,12 @@ class Scheduler:
     def _free(self, username: str, check: Check) -> None:
         """What failed is left alone for a while."""
         self._running.pop(username, None)
-        if check.error is not None:
-            self._held.failed(username, self.clock())
-        self.wake()
+        if check.error is None:
+            self.wake()
+            return
+        self._held.failed(username, self.clock())
+        if "discogs" in self.upstream.troubles():
+            self._held.failed(ALL, self.clock())
 
     def _tell_once(self, error: str) -> None:
         if not self._is_away:
@@ -170,32 +195,39 @@ class Scheduler:
             if each.is_mirrored and each.checked_at and each.is_watched(now)
         ]
         self.metrics.check_age.set(max(ages, default=0.0))
-        sweeping = [each for each in stores if each.needs_first_sweep or each.sweep_page]
+        sweeping = [each for each in stores if each.is_to_be_swept]
         self.metrics.sweep_pages.labels("read").set(sum(each.sweep_page for each in sweeping))
         self.metrics.sweep_pages.labels("left").set(sum(each.pages_left for each in sweeping))
 
     async def _tell_progress(self, stores: Sequence[Store], now: float) -> None:
-        """One line a minute: what was done, how fast, how long the rest takes, and what it waits for."""
-        minutes = (now - self._minute.began) / 60
+        log.info("progress", stores=len(stores), **asdict(await self._progress(stores, self._minute)))
+        self._before, self._minute = self._minute, _Done(now)
+
+    async def progress(self, stores: Sequence[Store]) -> Progress:
+        """Over the last minute or two. Raises DatabaseUnavailable."""
+        before, minute = self._before, self._minute
+        return await self._progress(
+            stores, _Done(before.began, before.pages + minute.pages, before.decided + minute.decided)
+        )
+
+    async def _progress(self, stores: Sequence[Store], done: _Done) -> Progress:
+        minutes = max(1.0, self.clock() - done.began) / 60
         async with self.database.connection() as connection:
             by_status = await queue.counts(connection)
         waiting = by_status[ProcessingStatus.QUEUED] + by_status[ProcessingStatus.PROCESSING]
-        expected, decided_a_minute = self.forecast(stores), self._minute.decided / minutes
-        log.info(
-            "progress",
-            stores=len(stores),
-            pages_read=self._minute.pages,
-            pages_a_minute=round(self._minute.pages / minutes, 1),
+        expected, decided_a_minute = self.forecast(stores), done.decided / minutes
+        return Progress(
+            pages_read=done.pages,
+            pages_a_minute=round(done.pages / minutes, 1),
             pages_left=expected.pages_left,
             sweeps_left_s=round(expected.sweeps_s),
-            releases_decided=self._minute.decided,
+            releases_decided=done.decided,
             releases_a_minute=round(decided_a_minute, 1),
             releases_left=waiting,
             releases_left_s=round(waiting / decided_a_minute * 60) if decided_a_minute else None,
             interval_stretch=round(expected.stretch, 2),
             limited_by=self._limit(expected, waiting),
         )
-        self._minute = _Minute(now)
 
     def _limit(self, expected: Forecast, waiting: int) -> str:
         if troubles := self.upstream.troubles():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -45,12 +44,16 @@ class StoreAdmin:
             states = {each.username: each for each in await mirror.states(connection)}
             known = await tracking.known_listings(connection)
         names = {each.username for each in tracked}
+        due = [each for each in tracked if each.is_to_be_swept]
         rows = [
-            self._row(store, tracked, expected, known.get(store.username, 0), states[store.username].version)
+            self._row(store, store.username in names, sweep_left_s(store, due, expected), expected)
+            | {"coverage": {"known": known.get(store.username, 0), "total": store.items}}
+            | {"version": states[store.username].version}
             for store in sorted(found, key=lambda each: (each.username not in names, each.username))
             if store.username in states
         ]
-        return {"stores": rows, **self._expected(expected)}
+        progress = asdict(await self.scheduler.progress(tracked))
+        return {"stores": rows, "check_interval_ms": self._interval_ms(expected), "progress": progress}
 
     async def add(self, username: str, request_id: str) -> Report:
         """Track a store, whoever asks for it. Raises ProxyError, NotFound where Discogs has no such user.
@@ -66,21 +69,22 @@ class StoreAdmin:
             await mirror.make_known(connection, username)
             await tracking.pin(connection, username)
         self.scheduler.wake()
-        row = await self._one(username)
-        _, tracked = await self._stores()
-        return Report({"store": row, **self._expected(self.scheduler.forecast(tracked))}, bool(row["mirrored"]))
+        everything = await self.listed()
+        row = _row_of(everything, username)
+        body = {"store": row} | {name: value for name, value in everything.items() if name != "stores"}
+        return Report(body, bool(row["mirrored"]))
 
     async def remove(self, username: str) -> None:
         """Forget a store and its listings; releases and matches stay. Raises Conflict, NotFound."""
         if username in self.scheduler.named:
             raise Conflict(f"{username} is in STORES: take it out there, then restart.")
-        await self._one(username)
+        _row_of(await self.listed(), username)
         async with self.database.connection() as connection:
             await mirror.forget(connection, username)
 
     async def sync(self, username: str, request_id: str, at_most_s: float) -> Report:
         """Check a store that is known now, and tell what was found. Raises ProxyError."""
-        await self._one(username)
+        _row_of(await self.listed(), username)
         check = self.checks.check(username, Lane.CHECK, request_id)
         if check.task:
             await asyncio.wait({check.task}, timeout=at_most_s)
@@ -90,7 +94,7 @@ class StoreAdmin:
         found = asdict(check.found)
         del found["is_first"]
         result = check.result if is_done else "running"
-        return Report({"result": result, **found, "store": await self._one(username)}, is_done)
+        return Report({"result": result, **found, "store": _row_of(await self.listed(), username)}, is_done)
 
     async def _wait_for_first_page(self, check: Check) -> None:
         """Raises ProxyError, DatabaseUnavailable."""
@@ -107,45 +111,22 @@ class StoreAdmin:
         async with self.database.connection() as connection:
             return await tracking.stores(connection, self.scheduler.named, everything=True), tracked
 
-    async def _one(self, username: str) -> Json:
-        """Raises NotFound."""
-        rows = (await self.listed())["stores"]
-        assert isinstance(rows, list)  # noqa: S101 - made above
-        for row in rows:
-            if row["username"] == username:
-                return dict(row)
-        raise NotFound(f"{username} is not known here: PUT /api/admin/stores/{username} adds it.")
+    def _interval_ms(self, expected: Forecast) -> int:
+        """Of all stores, while they are looked at."""
+        return round(self.scheduler.pace.check_s * expected.stretch * 1000)
 
-    def _expected(self, expected: Forecast) -> Json:
-        """What the budget makes of it: `check_interval_ms` is of stores that are looked at."""
-        return {
-            "check_interval_ms": round(self.scheduler.pace.check_s * expected.stretch * 1000),
-            "sweeps": {
-                "pages_left": expected.pages_left,
-                "pages_a_minute": round(expected.sweep_pages_a_minute, 1),
-                "seconds_left": round(expected.sweeps_s),
-            },
-        }
-
-    def _row(self, store: Store, tracked: Sequence[Store], expected: Forecast, known: int, version: int) -> Json:
-        now = self.scheduler.now()
-        is_tracked = store.username in {each.username for each in tracked}
-        is_swept = store.needs_first_sweep or store.sweep_page > 0
-        left_s = sweep_left_s(store, tracked, expected)
-        interval_s = effective_interval_s(store, self.scheduler.pace, now, expected)
+    def _row(self, store: Store, is_tracked: bool, left_s: float | None, expected: Forecast) -> Json:
+        interval_s = effective_interval_s(store, self.scheduler.pace, self.scheduler.now(), expected)
+        pages = None if store.items is None else store.pages
         return {
             "username": store.username,
             "tracked": self._why(store) if is_tracked else None,
             "mirrored": store.is_mirrored,
             "items": store.items,
-            "coverage": {"known": known, "total": store.items},
-            "version": version,
             "checked_at": _told(store.checked_at),
             "reconciled_at": _told(store.reconciled_at),
             "requested_at": _told(store.requested_at),
-            "sweep": {"pages_read": store.sweep_page, "pages": store.pages if store.items is not None else None}
-            if is_swept
-            else None,
+            "sweep": {"pages_read": store.sweep_page, "pages": pages} if store.is_to_be_swept else None,
             "seconds_left": None if left_s is None or not is_tracked else round(left_s),
             "check_interval_ms": round(interval_s * 1000) if is_tracked else None,
             "calls_24h": {"replaced": store.replaced_calls, "checks": store.check_calls},
@@ -155,6 +136,16 @@ class StoreAdmin:
         if store.username in self.scheduler.named:
             return "settings"
         return "operator" if store.is_pinned else "requests"
+
+
+def _row_of(listed: Json, username: str) -> Json:
+    """Raises NotFound."""
+    rows = listed["stores"]
+    assert isinstance(rows, list)  # noqa: S101 - made above
+    for row in rows:
+        if row["username"] == username:
+            return dict(row)
+    raise NotFound(f"{username} is not known here: PUT /api/admin/stores/{username} adds it.")
 
 
 def _told(moment: datetime | None) -> str | None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import pytest
 
@@ -10,8 +11,9 @@ from matcher.database import Database
 from proxy import keys
 from proxy.adapters import mirror
 from proxy.domain.budget import Lane
+from proxy.domain.delta import PageOf
 from proxy.errors import UpstreamBroken
-from proxy.services.checks import CheckService
+from proxy.services.checks import CheckService, _audit_pages, _page_of_rotation
 from tests.conftest import StartProxy
 from tests.simulated_discogs import Catalogue, Fault, SimulatedDiscogs
 from tests.simulated_discogs.churn import Churn
@@ -44,6 +46,11 @@ class Mirrored:
             found = await mirror.order(connection, STORE)
         assert found is not None
         return list(found[1])
+
+    async def oldest(self) -> datetime:
+        async with self.database.connection() as connection:
+            rows = await mirror.rows(connection, STORE, await self.shown())
+        return min(row.fetched_at for row in rows.values())
 
     def truth(self) -> list[int]:
         rows = self.discogs.catalogue.store(STORE).for_sale("listed", descending=True)
@@ -138,6 +145,24 @@ async def test_two_processes_share_one_check(mirrored: Mirrored) -> None:
     assert len(mirrored.discogs.calls) - before == 1
 
 
+async def test_a_store_whose_process_died_is_taken_over(mirrored: Mirrored) -> None:
+    async with mirrored.database.connection() as connection:
+        assert await mirror.lease(connection, STORE, 0.6)
+    mirrored.churn.happen(STORE, "sale")
+    await mirrored.check()
+    assert await mirrored.shown() == mirrored.truth()
+
+
+async def test_a_store_is_renewed_while_it_is_shown(mirrored: Mirrored) -> None:
+    before = await mirrored.oldest()
+    running = mirrored.checks.check(STORE, Lane.SWEEP, "test", renew=True)
+    assert running.task is not None
+    await running.task
+    assert (running.result, running.found.pages, running.found.is_first) == ("swept", 8, False)
+    assert await mirrored.oldest() > before
+    assert await mirrored.shown() == mirrored.truth()
+
+
 async def test_a_store_that_upstream_does_not_know_is_forgotten(unread: Mirrored) -> None:
     running = unread.checks.check("nobody_at_all", Lane.SHOPPER, "test")
     assert running.task is not None
@@ -157,3 +182,19 @@ async def test_during_an_outage_nothing_changes(mirrored: Mirrored) -> None:
     mirrored.discogs.clear_faults()
     await mirrored.check()
     assert await mirrored.shown() == mirrored.truth()
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "items", "pages"),
+    [
+        (1, 2, 730, [PageOf(1), PageOf(2)]),
+        (8, 2, 730, [PageOf(8), PageOf(1)]),
+        (3, 9, 250, [PageOf(3), PageOf(1), PageOf(2)]),
+        (100, 3, 12_000, [PageOf(100), PageOf(1, ascending=True), PageOf(2, ascending=True)]),
+        (200, 2, 50_000, [PageOf(100, ascending=True), PageOf(1)]),
+        (1, 0, 730, []),
+        (5, 1, 0, [PageOf(1)]),
+    ],
+)
+def test_audits_go_round_all_pages_that_are_shown(first: int, count: int, items: int, pages: list[PageOf]) -> None:
+    assert [_page_of_rotation(number) for number in _audit_pages(first, count, items)] == pages
