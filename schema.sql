@@ -172,6 +172,7 @@ CREATE TABLE IF NOT EXISTS listings (
   PRIMARY KEY (store_username, generation, listing_id)
 );
 
+COMMENT ON TABLE listings IS 'of the version before, neither read nor written now; see mirror_listings';
 COMMENT ON COLUMN listings.rank IS 'place in the order observed upstream, first is 0';
 COMMENT ON COLUMN listings.body IS 'the public view of the listing as JSON';
 
@@ -231,11 +232,16 @@ CREATE TABLE IF NOT EXISTS mirror_listings (
   PRIMARY KEY (store_username, listing_id)
 );
 
+ALTER TABLE mirror_listings ADD COLUMN IF NOT EXISTS posted timestamptz;
+
+COMMENT ON COLUMN mirror_listings.posted IS 'when it was put up or last edited, as upstream says';
 COMMENT ON COLUMN mirror_listings.body IS 'the public view of the listing as JSON, its seller left null';
 COMMENT ON COLUMN mirror_listings.fetched_at IS 'when a page that held it was asked for: restricted content after six hours';
 COMMENT ON COLUMN mirror_listings.gone_at IS 'tombstone: when it was found to have vanished';
 
 CREATE INDEX IF NOT EXISTS mirror_listings_release_id_idx ON mirror_listings (release_id);
+CREATE INDEX IF NOT EXISTS mirror_listings_posted_idx ON mirror_listings (store_username, posted, listing_id)
+  WHERE gone_at IS NULL;
 DROP INDEX IF EXISTS mirror_listings_fetched_at_idx;
 CREATE INDEX IF NOT EXISTS mirror_listings_oldest_idx ON mirror_listings (store_username, fetched_at)
   WHERE gone_at IS NULL;

@@ -46,7 +46,6 @@ from proxy.services.scheduler import Scheduler
 from proxy.services.shared_cache import SharedCache
 from proxy.services.store_admin import StoreAdmin
 from proxy.services.stores import StoreService
-from proxy.services.sync import SyncService
 from proxy.settings import OFFICIAL_API_URL, Settings
 
 DEFAULT_BUDGET_GROUP = "default"
@@ -89,6 +88,7 @@ ROUTES = [
     web.get("/readyz", operations.readyz),
     web.get("/metrics", operations.metrics),
     web.get("/api/stores/{store}/inventory", stores.inventory),
+    web.get("/api/feed", stores.feed),
     web.post("/api/admin/process-queue", admin.process_queue),
     web.post("/api/admin/purge", admin.purge),
     web.get("/api/admin/stores", admin_stores.listed, allow_head=False),
@@ -181,7 +181,6 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     )
     named = list(dict.fromkeys(each.username.lower() for each in settings.stores))
     app[keys.SCHEDULER] = Scheduler(database, checks, demand, discogs_api, app[keys.METRICS], pace(settings), named)
-    sync = SyncService(database, discogs_api, wake)
     app[keys.STORE_ADMIN] = StoreAdmin(
         database, checks, app[keys.SCHEDULER], wait_s=settings.upstream_deadline_ms / 1000
     )
@@ -196,9 +195,10 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, app[keys.PURGE], shared)
     app[keys.STORES] = StoreService(
         database,
-        sync,
+        checks,
         settings.discogs_api_url,
-        fresh_for_s=settings.inventory_sync_interval_ms / 1000,
+        fresh_for_s=settings.new_listing_check_interval_ms / 1000,
+        audited_each_s=settings.inventory_sync_interval_ms / 1000,
         content_max_age_s=settings.content_max_age_ms / 1000,
         deadline_s=settings.upstream_deadline_ms / 1000,
     )
@@ -212,7 +212,6 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     )
     yield
     await checks.stop()
-    await sync.stop()
     await releases.stop()
     await identities.stop()
     await copies.stop()

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from matcher.database import Connection
 
 TOMBSTONES_KEPT = timedelta(days=30)
+CLOCK_SET_BACK = timedelta(minutes=10)
+"""No page is written so long after it was asked for: a row newer by more was written while the clock was wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,16 @@ class MirrorRow:
     release_id: int
     body: bytes
     fetched_at: datetime
+    posted: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRow:
+    """A listing of some store, when it was posted."""
+
+    store_username: str
+    posted: datetime
+    row: MirrorRow
 
 
 class LeaseLost(Exception):
@@ -87,13 +99,84 @@ async def rows(connection: Connection, username: str, listing_ids: Collection[in
     """Those of `listing_ids` that are known, by id."""
     found = await connection.fetch(
         """
-        SELECT listing_id, release_id, body, fetched_at FROM mirror_listings
+        SELECT listing_id, release_id, body, fetched_at, posted FROM mirror_listings
         WHERE store_username = $1 AND listing_id = ANY($2::bigint[])
         """,
         username,
         listing_ids,
     )
     return {row["listing_id"]: MirrorRow(**row) for row in found}
+
+
+async def too_old(
+    connection: Connection, username: str, listing_ids: Collection[int], since: datetime, until: datetime
+) -> set[int]:
+    """Those of `listing_ids` whose rows were not fetched after `since` and until `until`, or are not there."""
+    found = await connection.fetch(
+        """
+        SELECT shown.listing_id FROM unnest($2::bigint[]) AS shown (listing_id)
+        LEFT JOIN mirror_listings l
+          ON l.store_username = $1 AND l.listing_id = shown.listing_id AND l.fetched_at > $3 AND l.fetched_at <= $4
+        WHERE l.listing_id IS NULL
+        """,
+        username,
+        listing_ids,
+        since,
+        until,
+    )
+    return {row["listing_id"] for row in found}
+
+
+async def count_persisted(connection: Connection, username: str, listing_ids: Collection[int]) -> int:
+    """How many of `listing_ids` sell a release that is persisted."""
+    found = await connection.fetchval(
+        """
+        SELECT count(*) FROM unnest($2::bigint[]) AS shown (listing_id)
+        JOIN mirror_listings l ON l.store_username = $1 AND l.listing_id = shown.listing_id
+        JOIN releases r ON r.discogs_id = l.release_id
+        """,
+        username,
+        listing_ids,
+    )
+    return int(found)
+
+
+async def newest(
+    connection: Connection,
+    usernames: Collection[str],
+    limit: int,
+    after: tuple[datetime, int] | None,
+    since: datetime,
+    until: datetime,
+) -> list[FeedRow]:
+    """Of all these stores together, newest first: older than `after`, fetched after `since` and until `until`."""
+    found = await connection.fetch(
+        """
+        SELECT l.* FROM unnest($1::text[]) AS wanted (username)
+        CROSS JOIN LATERAL (
+          SELECT store_username, posted, listing_id, release_id, body, fetched_at FROM mirror_listings
+          WHERE store_username = wanted.username AND gone_at IS NULL AND fetched_at > $5 AND fetched_at <= $6
+            AND posted <= coalesce($3::timestamptz, 'infinity')
+            AND ($3::timestamptz IS NULL OR (posted, listing_id) < ($3::timestamptz, $4::bigint))
+          ORDER BY posted DESC, listing_id DESC LIMIT $2
+        ) AS l
+        ORDER BY l.posted DESC, l.listing_id DESC LIMIT $2
+        """,
+        usernames,
+        limit,
+        after[0] if after else None,
+        after[1] if after else None,
+        since,
+        until,
+    )
+    return [
+        FeedRow(
+            row["store_username"],
+            row["posted"],
+            MirrorRow(row["listing_id"], row["release_id"], row["body"], row["fetched_at"], row["posted"]),
+        )
+        for row in found
+    ]
 
 
 async def seller(connection: Connection, username: str) -> bytes | None:
@@ -145,14 +228,15 @@ async def write_rows(connection: Connection, username: str, found: Iterable[Mirr
     """Newest wins; a row that came back loses its tombstone. In the order of ids: two writers must not deadlock."""
     await connection.executemany(
         """
-        INSERT INTO mirror_listings AS m (store_username, listing_id, release_id, body, fetched_at)
-        VALUES ($1, $2, $3, $4, $5)
+        INSERT INTO mirror_listings AS m (store_username, listing_id, release_id, body, fetched_at, posted)
+        VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (store_username, listing_id) DO UPDATE SET
-          release_id = excluded.release_id, body = excluded.body, fetched_at = excluded.fetched_at, gone_at = NULL
-        WHERE m.fetched_at <= excluded.fetched_at
+          release_id = excluded.release_id, body = excluded.body, fetched_at = excluded.fetched_at,
+          posted = excluded.posted, gone_at = NULL
+        WHERE m.fetched_at <= excluded.fetched_at OR m.fetched_at > excluded.fetched_at + $7::interval
         """,
         [
-            (username, each.listing_id, each.release_id, each.body, each.fetched_at)
+            (username, each.listing_id, each.release_id, each.body, each.fetched_at, each.posted, CLOCK_SET_BACK)
             for each in sorted(found, key=lambda row: row.listing_id)
         ],
     )

@@ -61,6 +61,11 @@ def balanced(store: Store) -> None:
     store.add()
 
 
+def sixty_additions(store: Store) -> None:
+    for _ in range(60):
+        store.add()
+
+
 def two_apart(store: Store) -> None:
     store.sell(400)
     store.sell(2500)
@@ -72,7 +77,7 @@ EVENTS: dict[str, Callable[[Store], object]] = {
     "one sale near the end": lambda store: store.sell(len(store.rows) - 3),
     "40 sales at once": lambda store: [store.sell() for _ in range(40)],
     "an addition": Store.add,
-    "60 additions": lambda store: [store.add() for _ in range(60)],
+    "60 additions": sixty_additions,
     "an edit that moves the listing up": relist,
     "a relisting": relist,
     "a sale and an addition": balanced,

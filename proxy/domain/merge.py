@@ -64,6 +64,16 @@ def release_id_of(listing: object) -> int | None:
     return release_id if type(release_id) is int and 0 < release_id < 2**31 else None
 
 
+def posted_of(listing: Mapping[str, object]) -> datetime | None:
+    """When the listing was put up or last edited; None where that is not told, or without its time zone."""
+    posted = listing.get("posted")
+    try:
+        moment = datetime.fromisoformat(posted) if isinstance(posted, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
 def listings_of(inventory: object) -> list[dict[str, object]]:
     rows = inventory.get("listings") if isinstance(inventory, dict) else None
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
@@ -132,7 +142,6 @@ def store_result(
     return result
 
 
-def cache_stats(known: Iterable[Audio]) -> dict[str, int]:
+def cache_stats(cached: int, total: int) -> dict[str, int]:
     """cached: answered from persisted releases; fresh: the rest."""
-    persisted = [audio.persisted for audio in known]
-    return {"cached": sum(persisted), "fresh": len(persisted) - sum(persisted), "total": len(persisted)}
+    return {"cached": cached, "fresh": total - cached, "total": total}

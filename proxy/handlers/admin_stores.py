@@ -53,7 +53,7 @@ async def sync(request: web.Request) -> web.Response:
 def _username(request: web.Request) -> str:
     """In lower case. Raises BadRequest."""
     try:
-        return username_of(request)
+        return username_of(request, request.match_info["store"])
     except NotFound:
         raise BadRequest(f"{request.match_info['store']!r} cannot be a username of Discogs.") from None
 

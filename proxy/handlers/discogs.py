@@ -9,6 +9,7 @@ from dataclasses import replace
 from aiohttp import web
 from multidict import CIMultiDict
 
+from matcher.errors import DatabaseUnavailable
 from proxy import keys
 from proxy.domain.credentials import Caller, Tier, caller_of
 from proxy.domain.merge import Audience
@@ -167,19 +168,23 @@ def cache_control(request: ShopRequest) -> str:
 
 
 async def stream(request: web.Request, shop_request: ShopRequest, answer: Streamed) -> web.StreamResponse:
-    """Pieces as they come. When upstream breaks off, so do we: a short body must not look whole."""
     request[keys.DECISION] = answer.decision
     response = web.StreamResponse(status=answer.status)
     _set_headers(response, answer.headers)
     private = shop_request.caller.tier is Tier.IDENTIFIED and not answer.shared
     if private and "no-store" not in response.headers.get("Cache-Control", ""):
         response.headers["Cache-Control"] = cache_control(shop_request)  # Discogs calls everything public
+    return await send(request, response, answer.pieces)
+
+
+async def send(request: web.Request, response: web.StreamResponse, pieces: AsyncIterator[bytes]) -> web.StreamResponse:
+    """Pieces as they come. When their source breaks off, so do we: a short body must not look whole."""
     set_cors(request, response)
     await response.prepare(request)
     try:
-        async for piece in answer.pieces:
+        async for piece in pieces:
             await response.write(piece)
-    except ProxyError:
+    except (ProxyError, DatabaseUnavailable):
         if request.transport is not None:
             request.transport.abort()
         return response

@@ -24,7 +24,8 @@ from proxy.adapters.mirror import LeaseLost, MirrorRow, StoreState
 from proxy.adapters.upstream import Call, Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.delta import NEWEST, Changes, Contradiction, Observed, PageOf, Shown, next_step
-from proxy.domain.merge import listings_of, release_id_of
+from proxy.domain.hold_down import HoldDown
+from proxy.domain.merge import listings_of, posted_of, release_id_of
 from proxy.domain.visibility import PAGE_WALL, Using, public_inventory
 from proxy.domain.wire import encode_json
 from proxy.errors import Degraded, NotFound, ProxyError, UpstreamBroken
@@ -90,6 +91,11 @@ class CheckService:
     """Told the username and what became of each check that this process made."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _checks: dict[str, Check] = field(default_factory=dict)
+    _held: HoldDown = field(default_factory=HoldDown)
+
+    def is_held(self, username: str) -> bool:
+        """A check failed a moment ago: what is stored is shown without another attempt."""
+        return self._held.holds(username, self.now().timestamp())
 
     def check(self, username: str, lane: Lane, request_id: str, *, audits: int = 0, renew: bool = False) -> Check:
         """The running check of the store, or a new one.
@@ -116,6 +122,7 @@ class CheckService:
             await self._leased(look)
         except (ProxyError, DatabaseUnavailable) as error:
             log.warning("check ended early", store=look.username, error=str(error), request_id=look.trace.request_id)
+            self._held.failed(look.username, self.now().timestamp())
             look.check.error = error
         except LeaseLost:
             look.check.error = Degraded("Another process took the store over.", 5)
@@ -362,7 +369,7 @@ def _page_read(body: dict[str, object], page: PageOf, at: datetime) -> _PageRead
             raise UpstreamBroken("Discogs answered with a listing that says not what it is.")
         row, its_seller = seller_apart(listing)
         seller = seller or (encode_json(its_seller) if its_seller else None)
-        rows.append(MirrorRow(listing_id, release_id, encode_json(row), at))
+        rows.append(MirrorRow(listing_id, release_id, encode_json(row), at, posted_of(listing)))
     ids = tuple(row.listing_id for row in rows)
     return _PageRead(Observed(page, ids, items_of(body)), tuple(rows), seller, at)
 

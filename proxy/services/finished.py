@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import zlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -84,6 +85,15 @@ async def finish(served: Served, *, pack: bool) -> Finished:
     packed = await _packed(served.body) if pack and len(served.body) >= PACK_FROM_BYTES else None
     tag = entity_tag(served.body)
     return Finished(served.status, (*served.headers, ("ETag", tag)), served.body, tag, packed)
+
+
+async def packed(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same as one gzip, piece by piece."""
+    packer = zlib.compressobj(PACK_LEVEL, wbits=31)
+    async for piece in pieces:
+        if smaller := await asyncio.to_thread(packer.compress, piece):
+            yield smaller
+    yield packer.flush()
 
 
 async def _packed(body: bytes) -> bytes:

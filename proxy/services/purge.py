@@ -12,7 +12,7 @@ import structlog
 from matcher import store
 from matcher.database import Database
 from matcher.errors import DatabaseUnavailable
-from proxy.adapters import listings
+from proxy.adapters import mirror
 from proxy.adapters.changes import Changes, Dropped
 from proxy.adapters.responses import ResponseStore
 from proxy.domain.credentials import masked
@@ -97,7 +97,7 @@ class PurgeService:
     async def _store(self, username: str, *, soft: bool) -> dict[str, int]:
         answers = await self._answers(f"/users/{quote(username, safe='')}", soft=soft)
         async with self.database.transaction() as connection:
-            return {"answers": answers, "listings": await listings.purge_store(connection, username, soft=soft)}
+            return {"answers": answers, "listings": await mirror.purge(connection, username, soft=soft)}
 
     async def _path(self, path: str, *, soft: bool) -> dict[str, int]:
         resource = resource_of(path)

@@ -1,27 +1,28 @@
-"""`GET /api/stores/{storeId}/inventory`: a store's whole For Sale inventory from Postgres, with audio."""
+"""The store-shaped answers: `GET /api/stores/{storeId}/inventory` and `GET /api/feed`, from the mirror, with audio."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
-from matcher import store
 from matcher.database import Database
 from matcher.errors import DatabaseUnavailable
-from matcher.models import Audio
-from proxy.adapters import listings
-from proxy.adapters.listings import ListingRow, StoreState
+from proxy.adapters import mirror
+from proxy.adapters.mirror import FeedRow, StoreState
 from proxy.adapters.upstream import Trace
-from proxy.domain.lifetimes import Use, may_leave
-from proxy.domain.merge import NOTHING_KNOWN, Audience, cache_stats, store_result
+from proxy.domain.budget import Lane
+from proxy.domain.lifetimes import CLOCK_SKEW_S, Use, may_leave
+from proxy.domain.merge import Audience, cache_stats
 from proxy.domain.paging import Page
 from proxy.domain.policy import Decision, Source
-from proxy.domain.wire import decode_json, encode_json, rewrite_origins
+from proxy.domain.store_query import Cursor, FeedQuery, StoreQuery
+from proxy.domain.wire import encode_json
 from proxy.errors import Degraded, NotFound, ProxyError
+from proxy.services.checks import Check, CheckService
 from proxy.services.copies import too_old
-from proxy.services.sync import Sweep, SyncService
+from proxy.services.store_results import CHUNK, Chunk, View, chunk_of, chunks, known_of, picked
 from proxy.settings import OFFICIAL_API_URL
 
 AGAIN_S = 30.0
@@ -37,88 +38,154 @@ DATABASE_AWAY = "The database is away: store inventories cannot be answered now.
 
 
 @dataclass(frozen=True, slots=True)
-class StoreInventory:
-    """The answer's body and how it came about; `complete` is false until the first sweep has ended."""
+class StoreAnswer:
+    """The answer's body, whole where it is short, else in pieces, and how it came about.
 
-    body: bytes
+    `complete` is false until the first sweep has ended, and where listings are left out.
+    """
+
+    body: bytes | AsyncIterator[bytes]
     complete: bool
     decision: Decision
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`username` is lower case, `page` None for the whole store."""
+
+    username: str
+    query: StoreQuery
+    page: Page | None
+    audience: Audience
+    public_origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What may be shown of a store: ids oldest first, of `total` that it has. `aged` are too old to be shown."""
+
+    state: StoreState
+    ids: Sequence[int]
+    total: int
+    aged: int
+    waited: bool = False
+
+    @property
+    def coverage(self) -> dict[str, int] | None:
+        """None where all of the store is shown."""
+        if self.state.is_mirrored and len(self.ids) == self.total:
+            return None
+        return {"known": len(self.ids), "total": max(self.total, len(self.ids))}
+
+
 @dataclass(slots=True)
 class StoreService:
-    """Answers from the last finished sweep and starts the next one behind; at first sight it waits for one page."""
+    """Answers from the mirror and lets it be checked behind; where there is nothing to show it waits for one page."""
 
     database: Database
-    sync: SyncService
+    checks: CheckService
     upstream_origin: str
     fresh_for_s: float
+    audited_each_s: float
     content_max_age_s: float
     deadline_s: float
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    async def inventory(
-        self, username: str, page: Page | None, audience: Audience, public_origin: str, trace: Trace
-    ) -> StoreInventory:
-        """`username` is lower case, `page` None for the whole store. Raises ProxyError."""
+    async def inventory(self, asked: Asked, trace: Trace) -> StoreAnswer:
+        """Raises ProxyError. So do the pieces, and DatabaseUnavailable."""
         try:
-            return await self._inventory(username, page, audience, public_origin, trace)
+            shown = await self._shown(asked.username, trace)
+            ids = await picked(self.database, asked.username, shown.ids, asked.query, asked.audience)
+            pieces = self._paged(asked, shown, ids) if asked.page else self._whole(asked, shown, ids)
+            is_short = asked.page or len(ids) <= CHUNK
+            body = b"".join([piece async for piece in pieces]) if is_short else pieces
+        except DatabaseUnavailable as error:
+            raise Degraded(DATABASE_AWAY, 5) from error
+        return StoreAnswer(body, shown.coverage is None, self._decision(shown))
+
+    async def feed(
+        self, usernames: Sequence[str], query: FeedQuery, audience: Audience, public_origin: str, trace: Trace
+    ) -> StoreAnswer:
+        """The newest listings of these stores together; of all known ones where none is named. Raises ProxyError."""
+        try:
+            shown = await asyncio.gather(*(self._shown(each, trace) for each in usernames))
+            return await self._feed(shown, query, self._view(audience, public_origin, query.fields))
         except DatabaseUnavailable as error:
             raise Degraded(DATABASE_AWAY, 5) from error
 
-    async def _inventory(
-        self, username: str, page: Page | None, audience: Audience, public_origin: str, trace: Trace
-    ) -> StoreInventory:
-        state = await self._state(username)
-        waited = self._is_expired(state)
-        if waited:
-            sweep = self.sync.sweep(username, trace.request_id)
-            await self._wait_for_something(username, sweep, seen_before=state.swept_at is not None)
-            state = await self._state(username)
-        elif self._is_due(state) and not self.sync.is_held(username):
-            self.sync.sweep(username, trace.request_id)
-        body = await self._read(username, state, page, audience)
-        text = rewrite_origins(encode_json(body), (self.upstream_origin, OFFICIAL_API_URL), public_origin)
-        return StoreInventory(text, "coverage" not in body, self._decision(username, state, waited=waited))
+    # --- what may be shown ---
 
-    async def _state(self, username: str) -> StoreState:
+    async def _shown(self, username: str, trace: Trace) -> _Shown:
+        """Checked behind where that is due; after the first page of a sweep where nothing could be shown before."""
+        shown = await self._look(username)
+        if self._has_nothing(shown):
+            check = await self._begin(shown, Lane.SHOPPER, trace)
+            await self._wait_for_something(check, seen_before=shown.state.is_mirrored)
+            shown = replace(await self._look(username), waited=True)
+            if not shown.ids and shown.total:
+                raise Degraded("What is stored of the store is too old to be shown.", AGAIN_S)
+        elif (self._is_due(shown.state) or shown.aged) and not self.checks.is_held(username):
+            await self._begin(shown, Lane.CHECK, trace)
+        return shown
+
+    async def _look(self, username: str) -> _Shown:
         async with self.database.connection() as connection:
-            return await listings.touch_store(connection, username)
+            state = await mirror.touch(connection, username)
+            order = await mirror.order(connection, username)
+            ids: Sequence[int] = order[1] if order else (await mirror.swept(connection, username))[1]
+            real = [each for each in reversed(ids) if each > 0]
+            aged = await mirror.too_old(connection, username, real, *self._window())
+        total = len(ids) if order else state.items or 0
+        shown = [each for each in real if each not in aged] if aged else real
+        return _Shown(state, shown, total, len(aged))
+
+    def _window(self) -> tuple[datetime, datetime]:
+        """When rows must have been fetched to be shown (see `may_leave`)."""
+        now = self.now()
+        return now - timedelta(seconds=self.content_max_age_s), now + timedelta(seconds=CLOCK_SKEW_S)
+
+    def _has_nothing(self, shown: _Shown) -> bool:
+        """A store that was found empty has nothing either, but that is known."""
+        is_known_empty = shown.state.is_mirrored and not shown.total
+        return not shown.ids and not (is_known_empty and may_leave(self._age_s(shown.state), self.content_max_age_s))
 
     def _age_s(self, state: StoreState) -> float:
-        return self._since_s(state.swept_at) if state.swept_at else float("inf")
+        return self._since_s(state.checked_at)
 
-    def _since_s(self, moment: datetime) -> float:
-        return (self.now() - moment).total_seconds()
+    def _since_s(self, moment: datetime | None) -> float:
+        return (self.now() - moment).total_seconds() if moment else float("inf")
 
     def _is_due(self, state: StoreState) -> bool:
-        return state.purged or self._age_s(state) >= self.fresh_for_s
+        return state.purged or not -CLOCK_SKEW_S <= self._age_s(state) < self.fresh_for_s
 
-    def _is_expired(self, state: StoreState) -> bool:
-        return not may_leave(self._age_s(state), self.content_max_age_s)
+    async def _begin(self, shown: _Shown, lane: Lane, trace: Trace) -> Check:
+        """A check, or a sweep where rows are too old: only a page that holds a row renews it."""
+        state = shown.state
+        if shown.aged and not state.purged:
+            async with self.database.connection() as connection:
+                await mirror.purge(connection, state.username, soft=True)
+        audits = 1 if self._since_s(state.reconciled_at) >= self.audited_each_s else 0
+        return self.checks.check(state.username, lane, trace.request_id, audits=audits)
 
-    async def _wait_for_something(self, username: str, sweep: Sweep, *, seen_before: bool) -> None:
+    async def _wait_for_something(self, check: Check, *, seen_before: bool) -> None:
         """Raises ProxyError, DatabaseUnavailable."""
         try:
-            await asyncio.wait_for(sweep.first_page.wait(), self.deadline_s)
+            await asyncio.wait_for(check.first_page.wait(), self.deadline_s)
         except TimeoutError:
             raise Degraded("Discogs has not answered yet; what is stored is too old to be shown.", AGAIN_S) from None
-        if sweep.error is not None:
-            if isinstance(sweep.error, NotFound):
-                async with self.database.connection() as connection:
-                    await listings.forget_store(connection, username)
-            elif seen_before and isinstance(sweep.error, ProxyError):
-                raise too_old(sweep.error)
-            raise sweep.error
+        error = check.error
+        if seen_before and isinstance(error, ProxyError) and not isinstance(error, NotFound):
+            raise too_old(error)
+        if error is not None:
+            raise error
 
-    def _decision(self, username: str, state: StoreState, *, waited: bool) -> Decision:
-        if waited:
+    def _decision(self, shown: _Shown) -> Decision:
+        state, age_s = shown.state, self._age_s(shown.state)
+        if shown.waited or state.checked_at is None:
             return Decision(Source.MISS)
-        age_s = self._age_s(state)
-        stale = self._is_due(state)
-        detail = "mirror"
+        stale, detail = self._is_due(state), "mirror"
         if stale:
-            detail = Use.IF_UPSTREAM_FAILS if self.sync.is_held(username) else Use.WHILE_RENEWED
+            detail = Use.IF_UPSTREAM_FAILS if self.checks.is_held(state.username) else Use.WHILE_RENEWED
         return Decision(
             Source.STALE if stale else Source.HIT,
             age_s=max(0.0, age_s),
@@ -126,57 +193,70 @@ class StoreService:
             detail=detail,
         )
 
-    async def _read(self, username: str, state: StoreState, page: Page | None, audience: Audience) -> dict[str, object]:
-        first_sweep = self._is_expired(state)
-        generation = state.generation + 1 if first_sweep else state.generation
+    # --- bodies ---
+
+    def _view(self, audience: Audience, public_origin: str, fields: frozenset[str]) -> View:
+        origins = (self.upstream_origin, OFFICIAL_API_URL)
+        return View(audience, public_origin, origins, fields, self.content_max_age_s)
+
+    def _chunks(self, asked: Asked, ids: Sequence[int]) -> AsyncIterator[Chunk]:
+        view = self._view(asked.audience, asked.public_origin, asked.query.fields)
+        return chunks(self.database, asked.username, ids, view, self.now)
+
+    async def _whole(self, asked: Asked, shown: _Shown, ids: Sequence[int]) -> AsyncIterator[bytes]:
+        """What is counted and left out is known at the end."""
+        persisted = count = left_out = 0
+        yield b'{"results":['
+        async for chunk in self._chunks(asked, ids):
+            if chunk.shown:
+                yield b"," + chunk.body if count else chunk.body
+            persisted, count, left_out = persisted + chunk.persisted, count + chunk.shown, left_out + chunk.left_out
+        coverage = shown.coverage
+        if left_out:
+            coverage = {"known": len(shown.ids) - left_out, "total": max(shown.total, len(shown.ids))}
+        yield _tail(cache_stats(persisted, count), None, coverage)
+
+    async def _paged(self, asked: Asked, shown: _Shown, ids: Sequence[int]) -> AsyncIterator[bytes]:
+        page = asked.page or Page(1, CHUNK)
+        bodies = [chunk.body async for chunk in self._chunks(asked, page.cut(ids)) if chunk.shown]
         async with self.database.connection() as connection:
-            stored = await listings.read_listings(connection, username, generation)
-            rows = [row for row in stored if self._may_leave(row.fetched_at)]
-            if not rows and state.total:
-                raise Degraded("What is stored of the store is too old to be shown.", AGAIN_S)
-            release_ids = [row.release_id for row in rows]
-            known = await store.audio(connection, release_ids)
-            shown = page.cut(rows) if page else rows
-            details = await store.metadata_of(connection, [row.release_id for row in shown])
-        body: dict[str, object] = {
-            "results": _results(shown, username, known, self._that_may_leave(details), audience),
-            "cacheStats": cache_stats(known.get(release_id, NOTHING_KNOWN) for release_id in release_ids),
-        }
-        body["notices"] = NOTICES
-        if page:
-            body["pagination"] = page.as_json(len(rows))
-        if first_sweep or len(rows) < len(stored):
-            body["coverage"] = {"known": len(rows), "total": state.total}
-        return body
+            persisted = await mirror.count_persisted(connection, asked.username, ids)
+        yield b'{"results":[' + b",".join(bodies)
+        yield _tail(cache_stats(persisted, len(ids)), page.as_json(len(ids)), shown.coverage)
 
-    def _may_leave(self, fetched_at: datetime) -> bool:
-        return may_leave(self._since_s(fetched_at), self.content_max_age_s)
-
-    def _that_may_leave(self, details: Mapping[int, Mapping[str, object]]) -> dict[int, Mapping[str, object]]:
-        """Without images of more than six hours or of unknown age; the other facts are CC0."""
-        return {
-            release_id: facts if isinstance(at := facts["body_fetched_at"], datetime) and self._may_leave(at) else free
-            for release_id, facts in details.items()
-            for free in [{name: value for name, value in facts.items() if name != "images"}]
-        }
+    async def _feed(self, shown: Sequence[_Shown], query: FeedQuery, view: View) -> StoreAnswer:
+        after = (query.after.posted, query.after.listing_id) if query.after else None
+        async with self.database.connection() as connection:
+            stores = [each.state for each in shown] or await mirror.states(connection)
+            names = [state.username for state in stores]
+            found = await mirror.newest(connection, names, query.limit, after, *self._window())
+            rows = [each.row for each in found]
+            known = await known_of(connection, rows, {each.store_username for each in found})
+        if not found and after is None and any(state.items for state in stores):
+            raise Degraded("What is stored of the stores is too old to be shown.", AGAIN_S)
+        pairs = [(each.store_username, each.row) for each in found]
+        chunk = await asyncio.to_thread(chunk_of, pairs, known, view, self.now())
+        told = {"next": _next(found, query.limit), "notices": NOTICES}
+        body = b'{"results":[' + chunk.body + b"]," + encode_json(told)[1:]
+        decisions = [self._decision(each) for each in shown]
+        worst = max(decisions, key=lambda each: (each.source is Source.MISS, each.age_s or 0.0), default=FROM_MIRROR)
+        return StoreAnswer(body, all(each.coverage is None for each in shown), worst)
 
 
-def _results(
-    rows: Sequence[ListingRow],
-    username: str,
-    known: Mapping[int, Audio],
-    details: Mapping[int, Mapping[str, object]],
-    audience: Audience,
-) -> list[dict[str, object]]:
-    return [
-        store_result(
-            listing,
-            username,
-            known.get(row.release_id, NOTHING_KNOWN),
-            details.get(row.release_id),
-            audience,
-            row.fetched_at,
-        )
-        for row in rows
-        if isinstance(listing := decode_json(row.body), dict)
-    ]
+FROM_MIRROR = Decision(Source.HIT, detail="mirror")
+
+
+def _next(found: Sequence[FeedRow], limit: int) -> str | None:
+    if len(found) < limit:
+        return None
+    return str(Cursor(found[-1].posted, found[-1].row.listing_id))
+
+
+def _tail(stats: dict[str, int], pagination: dict[str, int] | None, coverage: dict[str, int] | None) -> bytes:
+    """What follows the results."""
+    told: dict[str, object] = {"cacheStats": stats, "notices": NOTICES}
+    if pagination:
+        told["pagination"] = pagination
+    if coverage:
+        told["coverage"] = coverage
+    return b"]," + encode_json(told)[1:]

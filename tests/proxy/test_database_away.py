@@ -32,7 +32,7 @@ async def full(connection: asyncpg.Connection) -> None:
         $$BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END$$
         """
     )
-    for table in ("match_queue", "releases", "track_matches", "stores", "listings", "budget_calls"):
+    for table in ("match_queue", "releases", "track_matches", "stores", "mirror_listings", "budget_calls"):
         await connection.execute(
             f"CREATE TRIGGER no_space BEFORE INSERT OR UPDATE ON {table} EXECUTE FUNCTION no_space()"
         )

@@ -107,16 +107,16 @@ def later(proxy: Proxy, passed: timedelta) -> None:
         return datetime.now(UTC) + passed
 
     proxy.app[keys.PASSTHROUGH].copies.now = now
-    proxy.app[keys.STORES].now = proxy.app[keys.STORES].sync.now = now
+    proxy.app[keys.STORES].now = proxy.app[keys.CHECKS].now = now
 
 
 async def settled(proxy: Proxy) -> None:
     """What runs behind the answers has ended."""
     services = (proxy.app[keys.PASSTHROUGH].copies, proxy.app[keys.RELEASES])
-    sweeps = proxy.app[keys.STORES].sync._sweeps
+    checks = proxy.app[keys.CHECKS]._checks
     for each in services:
         await each._refreshing.settled()
-    while tasks := [sweep.task for sweep in sweeps.values() if sweep.task]:
+    while tasks := [check.task for check in checks.values() if check.task]:
         await asyncio.gather(*tasks)
 
 
@@ -318,10 +318,13 @@ async def test_a_store_of_which_a_part_is_too_old_says_so_and_is_never_empty(
     await warmed(aged, discogs)
     discogs.add_fault(Fault("html", status=200))
     connection = await asyncpg.connect(database_dsn)
-    await connection.execute("UPDATE listings SET fetched_at = now() - interval '6 hours' WHERE rank < 100")
+    await connection.execute("""
+        UPDATE mirror_listings SET fetched_at = now() - interval '6 hours'
+        WHERE listing_id = ANY((SELECT listing_ids[21:] FROM stores)::bigint[])
+        """)
     _, body = await aged.get(STORE_INVENTORY)
     assert json.loads(body)["coverage"] == {"known": 20, "total": 120}
-    await connection.execute("UPDATE listings SET fetched_at = now() - interval '6 hours'")
+    await connection.execute("UPDATE mirror_listings SET fetched_at = now() - interval '6 hours'")
     await connection.close()
     await check_nothing_is_shown(aged, [STORE_INVENTORY])
 

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from proxy import keys
 from tests.conftest import STORE, Proxy, StartProxy
 from tests.simulated_discogs import Fault, SimulatedDiscogs
 
@@ -40,6 +41,12 @@ async def whole(proxy: Proxy, path: str = PATH) -> dict[str, Any]:
                 assert isinstance(found, dict)
                 return found
             await asyncio.sleep(0.05)
+
+
+async def checked(proxy: Proxy) -> None:
+    """What runs behind the answers has ended."""
+    while tasks := [check.task for check in proxy.app[keys.CHECKS]._checks.values() if check.task]:
+        await asyncio.gather(*tasks)
 
 
 async def test_the_first_look_shows_what_is_known_and_how_much_that_is(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
@@ -115,14 +122,15 @@ async def test_an_alias_names_a_store_and_case_does_not_matter(
 
 async def test_a_second_look_costs_no_upstream_call(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
     await whole(proxy)
+    await checked(proxy)
     before = len(discogs.calls)
     response, _ = await proxy.get(PATH)
     assert "hit" in response.headers["Cache-Status"]
     assert len(discogs.calls) == before
 
 
-async def test_a_sold_record_goes_with_the_next_sweep(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
-    proxy = await start_proxy(INVENTORY_SYNC_INTERVAL="100")
+async def test_a_sold_record_goes_with_the_next_check(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
+    proxy = await start_proxy(NEW_LISTING_CHECK_INTERVAL="100")
     sold = discogs.catalogue.for_sale(STORE)[5].id
     assert sold in {row["id"] for row in (await whole(proxy))["results"]}
     discogs.sell(STORE, sold)
@@ -142,7 +150,7 @@ async def test_a_failing_upstream_is_no_empty_store(start_proxy: StartProxy, dis
 async def test_each_sweep_is_logged_for_the_user(proxy: Proxy, discogs: SimulatedDiscogs, database_dsn: str) -> None:
     await whole(proxy)
     connection = await asyncpg.connect(database_dsn)
-    row = await connection.fetchrow("SELECT * FROM store_sync_log")
+    row = await connection.fetchrow("SELECT * FROM store_sync_log ORDER BY id")
     await connection.close()
     assert row
     assert (row["store_username"], row["listings_processed"]) == (STORE, 120)

@@ -1,0 +1,168 @@
+"""The results of store-shaped answers: rows of the mirror, joined with what is known of their audio at this moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from matcher import store
+from matcher.database import Connection, Database
+from matcher.models import Audio
+from proxy.adapters import mirror
+from proxy.adapters.mirror import MirrorRow
+from proxy.domain.lifetimes import may_leave
+from proxy.domain.merge import NOTHING_KNOWN, Audience, audio_matches, store_result
+from proxy.domain.store_query import KEYS, Key, StoreQuery, arranged, facts_of, fits
+from proxy.domain.wire import decode_json, encode_json, rewrite_origins
+from proxy.errors import Degraded
+
+CHUNK = 250
+"""Rows read at once: about half a megabyte of JSON, and as much work as others may wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How results are shown to who asks. `origins` are those in whose place `public_origin` is put."""
+
+    audience: Audience
+    public_origin: str
+    origins: tuple[str, ...]
+    fields: frozenset[str]
+    content_max_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Results as the members of a JSON array. `left_out` grew too old while the answer was made."""
+
+    body: bytes
+    shown: int
+    persisted: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database says of rows at one moment. `sellers` by store, as JSON."""
+
+    audio: Mapping[int, Audio]
+    details: Mapping[int, Mapping[str, object]]
+    sellers: Mapping[str, bytes | None]
+
+
+async def known_of(connection: Connection, rows: Collection[MirrorRow], usernames: Collection[str]) -> Known:
+    releases = {row.release_id for row in rows}
+    return Known(
+        await store.audio(connection, releases),
+        await store.metadata_of(connection, releases),
+        {username: await mirror.seller(connection, username) for username in usernames},
+    )
+
+
+async def chunks(
+    database: Database, username: str, listing_ids: Sequence[int], view: View, now: Callable[[], datetime]
+) -> AsyncIterator[Chunk]:
+    """In the order of `listing_ids`. No connection is held between two chunks: the client may be slow.
+
+    What vanishes meanwhile leaves its row behind, so that all is of one version of the mirror. Raises Degraded where
+    the store itself was dropped, DatabaseUnavailable.
+    """
+    for ids in _cut(listing_ids):
+        async with database.connection() as connection:
+            found = await mirror.rows(connection, username, ids)
+            known = await known_of(connection, found.values(), [username])
+        if len(found) < len(ids):
+            raise Degraded("The store was dropped while it was read.", 5)
+        rows = [(username, found[each]) for each in ids]
+        yield await asyncio.to_thread(chunk_of, rows, known, view, now())
+
+
+def _cut(listing_ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for first in range(0, len(listing_ids), CHUNK):
+        yield listing_ids[first : first + CHUNK]
+
+
+def chunk_of(rows: Sequence[tuple[str, MirrorRow]], known: Known, view: View, now: datetime) -> Chunk:
+    """Of rows with their stores. Those that are too old to leave are left out."""
+    leaving = [(username, row) for username, row in rows if _leaves(row.fetched_at, view, now)]
+    sellers = {username: decode_json(body) for username, body in known.sellers.items() if body}
+    results = [
+        _narrowed(
+            store_result(
+                _with_seller(row, sellers.get(username)),
+                username,
+                known.audio.get(row.release_id, NOTHING_KNOWN),
+                _that_may_leave(known.details.get(row.release_id), view, now),
+                view.audience,
+                row.fetched_at,
+            ),
+            view.fields,
+        )
+        for username, row in leaving
+    ]
+    body = encode_json(results)[1:-1]
+    persisted = sum(known.audio.get(row.release_id, NOTHING_KNOWN).persisted for _, row in leaving)
+    return Chunk(
+        rewrite_origins(body, view.origins, view.public_origin), len(leaving), persisted, len(rows) - len(leaving)
+    )
+
+
+def _with_seller(row: MirrorRow, seller: object) -> dict[str, object]:
+    """The listing as Discogs gave it."""
+    listing = decode_json(row.body)
+    listing = listing if isinstance(listing, dict) else {}
+    return listing | {"seller": seller} if "seller" in listing else listing
+
+
+def _narrowed(result: dict[str, object], fields: frozenset[str]) -> dict[str, object]:
+    return {name: value for name, value in result.items() if name in fields} if fields else result
+
+
+def _leaves(fetched_at: datetime, view: View, now: datetime) -> bool:
+    return may_leave((now - fetched_at).total_seconds(), view.content_max_age_s)
+
+
+def _that_may_leave(facts: Mapping[str, object] | None, view: View, now: datetime) -> Mapping[str, object] | None:
+    """Without images of more than six hours or of unknown age; the other facts are CC0."""
+    at = facts["body_fetched_at"] if facts else None
+    if facts is None or (isinstance(at, datetime) and _leaves(at, view, now)):
+        return facts
+    return {name: value for name, value in facts.items() if name != "images"}
+
+
+# --- filters and sorts --------------------------------------------------------------------------------------------
+
+
+async def picked(
+    database: Database, username: str, listing_ids: Sequence[int], query: StoreQuery, audience: Audience
+) -> list[int]:
+    """The ids that fit, in the order asked for; `listing_ids` are oldest first.
+
+    One pass over the rows, a chunk at a time. An id and a sort key are kept of each row that fits: some hundred bytes,
+    and upstream shows 20,000 listings of a store at most. Raises DatabaseUnavailable.
+    """
+    if not query.needs_facts:
+        return list(reversed(listing_ids)) if query.descending else list(listing_ids)
+    found: list[tuple[Key, int]] = []
+    for ids in _cut(listing_ids):
+        async with database.connection() as connection:
+            rows = await mirror.rows(connection, username, ids)
+            releases = {row.release_id for row in rows.values()} if query.needs_audio else ()
+            audio = await store.audio(connection, releases)
+        found += await asyncio.to_thread(_fitting, [rows[each] for each in ids if each in rows], audio, query, audience)
+    return arranged(query, found)
+
+
+def _fitting(
+    rows: Sequence[MirrorRow], audio: Mapping[int, Audio], query: StoreQuery, audience: Audience
+) -> list[tuple[Key, int]]:
+    found = []
+    for row in rows:
+        listing = decode_json(row.body)
+        matches = audio_matches(audio.get(row.release_id, NOTHING_KNOWN), audience)
+        facts = facts_of(listing if isinstance(listing, dict) else {}, has_audio=bool(matches))
+        if fits(query, facts):
+            found.append((KEYS[query.sort](facts), row.listing_id))
+    return found
