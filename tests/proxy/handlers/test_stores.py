@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import asyncpg
 import pytest
@@ -93,7 +94,9 @@ async def test_a_page_of_a_store_counts_the_whole_store(proxy: Proxy, discogs: S
     assert found["cacheStats"]["total"] == 120
 
 
-@pytest.mark.parametrize("query", ["page=-1", "per_page=abc", "min_confidence=1e9"])
+@pytest.mark.parametrize(
+    "query", ["page=-1", "per_page=abc", "min_confidence=1e9", "sort=fame", "min_price=x", "fields=;"]
+)
 async def test_bad_parameters_are_told(proxy: Proxy, query: str) -> None:
     response, body = await proxy.get(f"{PATH}?{query}")
     assert response.status == 400
@@ -155,3 +158,128 @@ async def test_each_sweep_is_logged_for_the_user(proxy: Proxy, discogs: Simulate
     assert row
     assert (row["store_username"], row["listings_processed"]) == (STORE, 120)
     assert row["new_releases_found"] > 0
+
+
+async def test_filters_sorts_and_fields_narrow_the_answer(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    rows = (await whole(proxy))["results"]
+    artist = rows[7]["artist"]
+    found = await whole(proxy, f"{PATH}?{urlencode({'artist': artist, 'fields': 'id,artist,title'})}")
+    assert {"id": rows[7]["id"], "artist": artist, "title": rows[7]["title"]} in found["results"]
+    assert all(row.keys() == {"id", "artist", "title"} for row in found["results"])
+    assert found["cacheStats"]["total"] == len(found["results"]) < 120
+    found = await whole(proxy, f"{PATH}?sort=price&sort_order=desc&max_price=20&page=2&per_page=10")
+    prices = sorted((row["price"]["value"] for row in rows if row["price"]["value"] <= 20), reverse=True)
+    assert [row["price"]["value"] for row in found["results"]] == prices[10:20]
+    assert found["cacheStats"]["total"] == found["pagination"]["items"] == len(prices)
+    assert [row["id"] for row in (await whole(proxy, f"{PATH}?sort_order=desc"))["results"]] == [
+        row["id"] for row in rows[::-1]
+    ]
+
+
+async def test_sort_by_audio_puts_matched_ones_first_and_has_audio_shows_them_alone(
+    proxy: Proxy, discogs: SimulatedDiscogs
+) -> None:
+    await whole(proxy)
+    await proxy.admin("POST", "/api/admin/process-queue?limit=40")
+    rows = (await whole(proxy))["results"]
+    matched = [row["id"] for row in rows if row["has_audio_matches"]]
+    others = [row["id"] for row in rows if not row["has_audio_matches"]]
+    assert matched
+    assert [row["id"] for row in (await whole(proxy, f"{PATH}?sort=audio"))["results"]] == matched + others
+    found = await whole(proxy, f"{PATH}?has_audio=true")
+    assert [row["id"] for row in found["results"]] == matched
+    assert found["cacheStats"] == {"cached": len(matched), "fresh": 0, "total": len(matched)}
+
+
+async def test_a_page_that_a_client_has_is_not_sent_again(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    await whole(proxy)
+    await checked(proxy)
+    response, _ = await proxy.get(f"{PATH}?page=2")
+    again, body = await proxy.get(f"{PATH}?page=2", If_None_Match=response.headers["ETag"])
+    assert (again.status, body) == (304, b"")
+
+
+async def test_rows_that_are_too_old_are_read_again_without_being_asked(
+    proxy: Proxy, discogs: SimulatedDiscogs, database_dsn: str
+) -> None:
+    await whole(proxy)
+    await checked(proxy)
+    connection = await asyncpg.connect(database_dsn)
+    await connection.execute("UPDATE mirror_listings SET fetched_at = now() - interval '7 hours'")
+    await connection.close()
+    response, body = await proxy.get(PATH)
+    assert response.status == 200
+    assert json.loads(body)["coverage"]["known"] >= 100
+    assert len((await whole(proxy))["results"]) == 120
+
+
+# --- the feed -----------------------------------------------------------------------------------------------------
+
+
+def ids_by_age(discogs: SimulatedDiscogs, *stores: str) -> list[int]:
+    rows = [row for store in stores for row in discogs.catalogue.for_sale(store)]
+    return [row.id for row in sorted(rows, key=lambda row: (row.posted, row.id), reverse=True)]
+
+
+async def feed(proxy: Proxy, query: str = "") -> dict[str, Any]:
+    response, body = await proxy.get(f"/api/feed{query}")
+    assert response.status == 200, body
+    found = json.loads(body)
+    assert isinstance(found, dict)
+    return found
+
+
+async def test_the_feed_shows_the_newest_of_several_stores_page_by_page(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    proxy = await start_proxy(STORES="little=small_shop")
+    for store in (STORE, "small_shop"):
+        await whole(proxy, f"/api/stores/{store}/inventory")
+    await checked(proxy)
+    expected, seen, cursor = ids_by_age(discogs, STORE, "small_shop"), [], ""
+    while True:
+        found = await feed(proxy, f"?stores=little,{STORE.upper()}&limit=50{cursor}")
+        assert found["results"][0].keys() >= FLAT
+        assert found["notices"]["source"] == "Data provided by Discogs."
+        seen += [(row["id"], row["store_username"]) for row in found["results"]]
+        if found["next"] is None:
+            break
+        cursor = f"&cursor={found['next']}"
+    assert [each for each, _ in seen] == expected
+    assert {store for _, store in seen} == {STORE, "small_shop"}
+    assert [row["id"] for row in (await feed(proxy))["results"]] == expected[:50]
+    assert (await feed(proxy, "?limit=1&fields=id"))["results"] == [{"id": expected[0]}]
+
+
+async def test_a_feed_of_a_store_at_first_sight_shows_what_is_known(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    assert [row["id"] for row in (await feed(proxy, "?stores=small_shop"))["results"]] == ids_by_age(
+        discogs, "small_shop"
+    )
+    assert (await proxy.get("/api/feed?stores=nobody_at_all"))[0].status == 404
+    assert (await proxy.get("/api/feed?limit=1000"))[0].status == 400
+
+
+async def test_a_sold_record_leaves_the_feed_and_a_new_one_leads_it(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    proxy = await start_proxy(NEW_LISTING_CHECK_INTERVAL="100")
+    await feed(proxy, "?stores=small_shop")
+    await checked(proxy)
+    sold = ids_by_age(discogs, "small_shop")[3]
+    discogs.sell("small_shop", sold)
+    async with asyncio.timeout(20):
+        while sold in {row["id"] for row in (await feed(proxy, "?stores=small_shop"))["results"]}:
+            await asyncio.sleep(0.05)
+    assert [row["id"] for row in (await feed(proxy))["results"]] == ids_by_age(discogs, "small_shop")
+
+
+async def test_a_feed_of_nothing_known_is_empty_but_not_one_that_is_too_old(
+    proxy: Proxy, discogs: SimulatedDiscogs, database_dsn: str
+) -> None:
+    assert (await feed(proxy))["results"] == []
+    await feed(proxy, "?stores=small_shop")
+    await checked(proxy)
+    connection = await asyncpg.connect(database_dsn)
+    await connection.execute("UPDATE mirror_listings SET fetched_at = now() - interval '7 hours'")
+    await connection.close()
+    assert (await proxy.get("/api/feed"))[0].status == 503
