@@ -100,6 +100,7 @@ discogs-proxy, in front of a simulated Discogs ({upstream_url})
   an inventory page     {url}/users/vinyl_den/inventory?per_page=10
   a release             {url}/releases/{release_id}
   a whole store         {url}/api/stores/small_shop/inventory
+  the newest of two     {url}/api/feed?stores=small_shop,vinyl_den
   metrics               {url}/metrics
   what is degraded      {url}/readyz
 

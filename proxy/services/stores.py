@@ -120,7 +120,7 @@ class StoreService:
         shown = await self._look(username)
         if self._has_nothing(shown):
             check = await self._begin(shown, Lane.SHOPPER, trace)
-            await self._wait_for_something(check, seen_before=shown.state.is_mirrored)
+            await self._wait_for_something(username, check, seen_before=shown.state.is_mirrored)
             shown = replace(await self._look(username), waited=True)
             if not shown.ids and shown.total:
                 raise Degraded("What is stored of the store is too old to be shown.", AGAIN_S)
@@ -167,14 +167,17 @@ class StoreService:
         audits = 1 if self._since_s(state.reconciled_at) >= self.audited_each_s else 0
         return self.checks.check(state.username, lane, trace.request_id, audits=audits)
 
-    async def _wait_for_something(self, check: Check, *, seen_before: bool) -> None:
+    async def _wait_for_something(self, username: str, check: Check, *, seen_before: bool) -> None:
         """Raises ProxyError, DatabaseUnavailable."""
         try:
             await asyncio.wait_for(check.first_page.wait(), self.deadline_s)
         except TimeoutError:
             raise Degraded("Discogs has not answered yet; what is stored is too old to be shown.", AGAIN_S) from None
         error = check.error
-        if seen_before and isinstance(error, ProxyError) and not isinstance(error, NotFound):
+        if isinstance(error, NotFound):
+            async with self.database.connection() as connection:  # this request may have made it known again
+                await mirror.forget(connection, username)
+        elif seen_before and isinstance(error, ProxyError):
             raise too_old(error)
         if error is not None:
             raise error

@@ -79,6 +79,24 @@ async def test_an_older_look_does_not_replace_a_newer_one(database: Database) ->
         assert (await mirror.rows(connection, STORE, [1]))[1].body == b'{"price": 2}'
 
 
+async def test_a_row_from_the_future_gives_way_once_the_clock_is_right(database: Database) -> None:
+    async with database.connection() as connection:
+        await mirror.touch(connection, STORE)
+        await mirror.write_rows(connection, STORE, [row(1, b'{"price": 2}', NOW + timedelta(hours=1))])
+        await mirror.write_rows(connection, STORE, [row(1, b'{"price": 1}')])
+        assert (await mirror.rows(connection, STORE, [1]))[1].body == b'{"price": 1}'
+
+
+async def test_rows_that_may_not_be_shown_are_those_too_old_from_the_future_or_missing(database: Database) -> None:
+    hour = timedelta(hours=1)
+    async with database.connection() as connection:
+        await mirror.touch(connection, STORE)
+        rows = [row(1, at=NOW - hour), row(2), row(3, at=NOW + hour)]
+        await mirror.write_rows(connection, STORE, rows)
+        aged = await mirror.too_old(connection, STORE, [1, 2, 3, 4], NOW - hour, NOW + hour / 2)
+        assert aged == {1, 3, 4}
+
+
 async def test_a_sweep_goes_on_where_it_was(database: Database) -> None:
     async with database.connection() as connection:
         await mirror.touch(connection, STORE)
