@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from urllib.parse import quote
 
 import aiohttp
 import structlog
@@ -39,6 +40,7 @@ from proxy.services.demand import Demand
 from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
+from proxy.services.mirror import MirrorService
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
 from proxy.services.release import ReleaseService
@@ -162,8 +164,21 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     responses = ResponseStore(settings.data_dir)
     copies = Copies(responses, discogs_api, discogs_api.origin, lifetimes(settings), settings.content_max_age_ms / 1000)
     finished = FinishedAnswers(lambda: changes.are_heard, lambda: copies.now())
+
+    def store_changed(username: str) -> None:
+        app[keys.MIRROR].drop(username)
+        finished.drop_path(f"/users/{quote(username, safe='')}/inventory")
+
+    def anything_changed() -> None:
+        app[keys.MIRROR].drop_all()
+        finished.drop_all()
+
     changes = Changes(
-        database, finished.drop_release, lambda what: app[keys.PURGE].dropped_elsewhere(what), finished.drop_all
+        database,
+        finished.drop_release,
+        lambda what: app[keys.PURGE].dropped_elsewhere(what),
+        anything_changed,
+        store_changed,
     )
     app[keys.FINISHED], app[keys.CHANGES] = finished, changes
     app[keys.PURGE] = PurgeService(database, responses, finished, changes)
@@ -186,13 +201,24 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     )
     app[keys.RELEASES] = releases
     identities = app[keys.IDENTITIES] = IdentityService(discogs_api)
-    app[keys.INVENTORY] = InventoryService(database, discogs_api, copies, wake)
+    tracked = frozenset(each.username.lower() for each in settings.stores)
+    mirror = app[keys.MIRROR] = MirrorService(
+        database,
+        checks,
+        lambda username: username.lower() in tracked,
+        identities.username_of,
+        interval_s=settings.new_listing_check_interval_ms / 1000,
+        content_max_age_s=settings.content_max_age_ms / 1000,
+        deadline_s=settings.upstream_deadline_ms / 1000,
+        now=lambda: copies.now(),
+    )
+    app[keys.INVENTORY] = InventoryService(database, discogs_api, copies, mirror, wake)
     # Only what Discogs itself gives falls under its terms; another upstream says by itself how long a copy is good.
     is_discogs = settings.discogs_api_url == OFFICIAL_API_URL
     shared = SharedCache(
         Variants(responses), discogs_api, settings.content_max_age_ms / 1000 if is_discogs else float("inf")
     )
-    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, app[keys.PURGE], shared)
+    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, app[keys.PURGE], shared, mirror.written)
     app[keys.STORES] = StoreService(
         database,
         checks,
@@ -211,6 +237,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         on_outcome=lambda outcome: job_ended(app, outcome),
     )
     yield
+    await mirror.stop()
     await checks.stop()
     await releases.stop()
     await identities.stop()

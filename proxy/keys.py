@@ -16,6 +16,7 @@ from proxy.services.demand import Demand
 from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
+from proxy.services.mirror import MirrorService
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
 from proxy.services.release import ReleaseService
@@ -42,6 +43,7 @@ CHECKS = web.AppKey("checks", CheckService)
 DEMAND = web.AppKey("demand", Demand)
 SCHEDULER = web.AppKey("scheduler", Scheduler)
 STORE_ADMIN = web.AppKey("store_admin", StoreAdmin)
+MIRROR = web.AppKey("mirror", MirrorService)
 STORES = web.AppKey("stores", StoreService)
 
 TRACE = web.RequestKey("trace", Trace)

@@ -81,6 +81,12 @@ async def make_known(connection: Connection, username: str) -> StoreState:
     return StoreState(**row)
 
 
+async def state(connection: Connection, username: str) -> StoreState | None:
+    """The same without a trace of it."""
+    row = await connection.fetchrow("SELECT * FROM store_states WHERE username = $1", username)
+    return StoreState(**row) if row else None
+
+
 async def states(connection: Connection) -> list[StoreState]:
     """Of all stores known, the one asked for last first."""
     rows = await connection.fetch("SELECT * FROM store_states ORDER BY requested_at DESC, username")
@@ -182,6 +188,21 @@ async def newest(
 async def seller(connection: Connection, username: str) -> bytes | None:
     """The seller object as JSON."""
     found: bytes | None = await connection.fetchval("SELECT seller FROM stores WHERE username = $1", username)
+    return found
+
+
+async def store_of(connection: Connection, listing_id: int) -> str | None:
+    """The username of the store that has, or had, this listing; looked for store by store, as the index has it."""
+    found: str | None = await connection.fetchval(
+        """
+        SELECT s.username FROM stores s
+        CROSS JOIN LATERAL (
+          SELECT FROM mirror_listings m WHERE m.store_username = s.username AND m.listing_id = $1 LIMIT 1
+        ) AS found
+        LIMIT 1
+        """,
+        listing_id,
+    )
     return found
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from proxy.domain.credentials import is_credential_parameter
+from proxy.domain.lifetimes import GRACE, may_leave
 from proxy.domain.paging import PER_PAGE_DEFAULT, PER_PAGE_MAX
 from proxy.domain.visibility import OWN_PARAMETERS, PAGE_WALL
 
@@ -19,6 +21,38 @@ SORTS = frozenset({"listed", "status"})
 """Those whose order the mirror knows: a stranger's sort by status is ignored."""
 
 WALL = "Pagination above 100 disabled for inventories besides your own"
+
+
+class Way(Enum):
+    """How a request for a page of a mirrored store is answered."""
+
+    FRESH = auto()
+    WHILE_CHECKED = auto()
+    """At once, with a check behind."""
+    AFTER_CHECK = auto()
+    """The request waits for the check; where that fails, or takes too long, as the mirror is."""
+    IF_CHECK_FAILS = auto()
+    """As the mirror is: a check failed a moment ago."""
+    UPSTREAM = auto()
+    """From upstream: nothing says that the mirror is true."""
+
+
+def way_of(
+    checked_ago_s: float | None,
+    interval_s: float,
+    content_max_age_s: float,
+    *,
+    purged: bool = False,
+    held: bool = False,
+) -> Way:
+    """`checked_ago_s` None: it never was. `purged`: an operator does not trust it; `held`: a check has just failed."""
+    if checked_ago_s is None or purged or not may_leave(checked_ago_s, content_max_age_s):
+        return Way.UPSTREAM
+    if checked_ago_s < interval_s:
+        return Way.FRESH
+    if held:
+        return Way.IF_CHECK_FAILS
+    return Way.WHILE_CHECKED if checked_ago_s < interval_s * GRACE else Way.AFTER_CHECK
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,8 @@ class Reuse:
     fetched_at: datetime
     fresh_until: datetime
     release_ids: frozenset[int] = frozenset()
+    detail: str | None = None
+    """Of the decision, told each time."""
 
 
 @dataclass(frozen=True, slots=True)

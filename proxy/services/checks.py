@@ -79,6 +79,12 @@ class Check:
         found = self.found
         return "changed" if found.added or found.removed or found.moved or found.edited else "unchanged"
 
+    async def ended(self, within_s: float | None = None) -> bool:
+        """Whether it has, waiting so long for it at most; it goes on where not."""
+        if self.task is not None:
+            await asyncio.wait({self.task}, timeout=within_s)
+        return self.task is None or self.task.done()
+
 
 @dataclass(slots=True)
 class CheckService:
@@ -108,6 +114,9 @@ class CheckService:
             check.task = asyncio.create_task(self._run(look), name=f"check {username}")
             check.task.add_done_callback(lambda _: self._checks.pop(username, None))
         return self._checks[username]
+
+    def running(self, username: str) -> Check | None:
+        return self._checks.get(username)
 
     async def stop(self) -> None:
         """Cancel what runs: a sweep goes on after the next start."""

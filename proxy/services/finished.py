@@ -144,7 +144,7 @@ class FinishedAnswers:
             return None
         self._entries.move_to_end(key)
         age_s, ttl_s = (now - reuse.fetched_at).total_seconds(), (reuse.fresh_until - now).total_seconds()
-        return Hit(entry.answer, Decision(Source.HIT, age_s, ttl_s), entry.kind, entry.heads)
+        return Hit(entry.answer, Decision(Source.HIT, age_s, ttl_s, detail=reuse.detail), entry.kind, entry.heads)
 
     def begin(self) -> int:
         """To be taken before the parts of an answer are read, and given to `keep`."""

@@ -1,4 +1,4 @@
-"""`GET /users/{username}/inventory`: a page from upstream, its listings enriched, its releases queued."""
+"""`GET /users/{username}/inventory`: a page from the mirror or from upstream, enriched, its releases queued."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import structlog
+from multidict import CIMultiDict
 
 from matcher import store
 from matcher.database import Database
 from matcher.errors import DatabaseUnavailable
 from matcher.models import Audio
 from matcher.store import Priority
-from proxy.adapters.upstream import Call, Trace, Upstream
+from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.merge import Audience, enrich_inventory, for_sale_release_ids, listings_of, release_ids
-from proxy.domain.request import Served, ShopRequest
+from proxy.domain.request import Reuse, Served, ShopRequest
 from proxy.domain.visibility import as_the_client_asked, public_inventory
 from proxy.domain.wire import encode_json
 from proxy.services.answers import document, error_served, made_public, served, unchanged
-from proxy.services.copies import Copies
+from proxy.services.copies import FAILURES, Copies, is_failure
+from proxy.services.mirror import FromMirror, MirrorService
 
 ADVISED_MAX = 1000
 
@@ -28,17 +30,53 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class InventoryService:
-    """Serves inventory pages. Nothing of a page is kept but the ids of the releases that are For Sale."""
+    """Serves inventory pages. Of a page from upstream the ids of the releases that are For Sale are kept."""
 
     database: Database
     upstream: Upstream
     copies: Copies
+    mirror: MirrorService
     on_enqueued: Callable[[], None]
     _advised: set[str] = field(default_factory=set)
 
     async def serve(self, request: ShopRequest, username: str, audience: Audience, trace: Trace) -> Served:
         """Raises ProxyError."""
         self._advise(request, username)
+        found = await self.mirror.find(request, username, trace.request_id)
+        if isinstance(found, FromMirror):
+            return await self._from_mirror(request, username, audience, found)
+        try:
+            answer = await self._from_upstream(request, username, audience, trace)
+        except FAILURES:
+            if (instead := await self._instead(request, username, audience)) is None:
+                raise
+            return instead
+        if is_failure(answer.status):
+            return await self._instead(request, username, audience) or answer
+        if answer.status == 200:
+            self.mirror.begin_behind(username, found, trace.request_id)
+        return answer
+
+    async def _instead(self, request: ShopRequest, username: str, audience: Audience) -> Served | None:
+        """What the mirror has, where upstream fails."""
+        found = await self.mirror.instead(request, username)
+        return await self._from_mirror(request, username, audience, found) if found else None
+
+    async def _from_mirror(self, request: ShopRequest, username: str, audience: Audience, found: FromMirror) -> Served:
+        page, decision, reuse = found.body, found.decision, None
+        if found.status == 200:
+            try:
+                known = await self._queue_and_look_up(page, username)
+            except DatabaseUnavailable:
+                decision = replace(decision, detail="no-database")
+            else:
+                page = enrich_inventory(page, known, audience)
+                if found.fresh_until:
+                    reuse = Reuse(found.checked_at, found.fresh_until, frozenset(known), found.decision.detail)
+        answer = Answer(found.status, CIMultiDict({"Content-Type": "application/json"}), b"")
+        return served(request, answer, encode_json(page), decision, self.upstream.origin, reuse)
+
+    async def _from_upstream(self, request: ShopRequest, username: str, audience: Audience, trace: Trace) -> Served:
         call = Call(
             "GET",
             request.target,

@@ -5,7 +5,7 @@ A path that we do not know gets what RFC 9111 says, and none of our policy: that
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -36,6 +36,8 @@ class PassthroughService:
     copies: Copies
     purge: PurgeService
     shared: SharedCache
+    on_written: Callable[[ShopRequest, int, str], None]
+    """Told of each request that may have been a write, with upstream's status and the id of the request."""
 
     @asynccontextmanager
     async def serve(self, request: ShopRequest, trace: Trace) -> AsyncIterator[Served | Streamed]:
@@ -63,6 +65,7 @@ class PassthroughService:
         async with self.upstream.open(call, trace) as response:
             decision = Decision(Source.BYPASS, upstream_status=response.status)
             await self.purge.written(request, response.status)
+            self.on_written(request, response.status, trace.request_id)
             if _must_be_whole(request, response):
                 whole = await read_whole(response, self.upstream.deadline_s)
                 yield self._whole(request, whole, decision)

@@ -1,0 +1,328 @@
+"""Inventory pages of tracked stores from the mirror: any page at the cost of one, without a call while it is true.
+
+What the mirror cannot answer (not read yet, another sort, rows missing or too old) goes the way of copies, and what is
+lacking is read behind the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from matcher.database import Connection, Database
+from matcher.errors import DatabaseUnavailable
+from proxy.adapters import mirror
+from proxy.adapters.mirror import MirrorRow, StoreState
+from proxy.domain.budget import Lane
+from proxy.domain.credentials import UserCredential
+from proxy.domain.hold_down import HoldDown
+from proxy.domain.lifetimes import Use, may_leave
+from proxy.domain.mirror import MirrorPage, Way, page_asked_for, pagination, way_of
+from proxy.domain.policy import Decision, Source
+from proxy.domain.request import ShopRequest
+from proxy.domain.visibility import SAFE_METHODS, is_poor
+from proxy.domain.wire import decode_json
+from proxy.errors import NotFound
+from proxy.services.behind import Behind
+from proxy.services.checks import SHOWN, Check, CheckService
+from proxy.services.copies import TooPoor
+from proxy.settings import OFFICIAL_API_URL
+
+IDS_MAX = 2_000_000
+"""Listings of all stores whose order is kept in memory, at 8 bytes each."""
+
+TOUCHED_EVERY_S = 30.0
+"""That a store is asked for is written down no more often."""
+
+DETAIL = "mirror"
+LISTING = re.compile(r"/marketplace/listings(?:/(?P<id>[0-9]{1,18}))?")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class FromMirror:
+    """`body` is the page, or the message of a refusal. `fresh_until` None: made for this once."""
+
+    status: int
+    body: dict[str, object]
+    decision: Decision
+    checked_at: datetime
+    fresh_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskUpstream:
+    """The mirror does not answer. `lane` is that of the check to begin behind the answer; None: of none."""
+
+    lane: Lane | None = None
+    audits: int = 0
+
+
+FILL = AskUpstream(Lane.SWEEP)
+RENEW = AskUpstream(Lane.SWEEP, audits=SHOWN.last_page)
+
+
+@dataclass(slots=True)
+class MirrorService:
+    """Orders of stores are kept in memory by version; rows are read by their ids. Usernames are lower case inside."""
+
+    database: Database
+    checks: CheckService
+    is_tracked: Callable[[str], bool]
+    username_of: Callable[[UserCredential, str], str | None]
+    interval_s: float
+    content_max_age_s: float
+    deadline_s: float
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ids_max: int = IDS_MAX
+    _orders: OrderedDict[str, _Order] = field(default_factory=OrderedDict)
+    _drops: int = 0
+    _held: HoldDown = field(default_factory=HoldDown)
+    _behind: Behind = field(default_factory=lambda: Behind("check behind"))
+
+    async def find(self, request: ShopRequest, username: str, request_id: str) -> FromMirror | AskUpstream:
+        """Raises TooPoor."""
+        asked = self._asked(request, username)
+        if asked is None:
+            return AskUpstream()
+        try:
+            return await self._find(asked, request_id)
+        except DatabaseUnavailable:
+            return AskUpstream()
+
+    async def instead(self, request: ShopRequest, username: str) -> FromMirror | None:
+        """Where upstream fails: what is known, if it may leave the proxy. Raises TooPoor."""
+        asked = self._asked(request, username)
+        if asked is None:
+            return None
+        try:
+            view = await self._view(asked)
+        except DatabaseUnavailable:
+            return None
+        return self._shown(view, Use.IF_UPSTREAM_FAILS) if isinstance(view, _View) else None
+
+    def begin_behind(self, username: str, ask: AskUpstream, request_id: str) -> None:
+        """What an answer showed to be lacking, unless it failed a moment ago."""
+        store = username.lower()
+        if ask.lane is not None and not self._is_held(store):
+            check = self.checks.check(store, ask.lane, request_id, audits=ask.audits)
+            self._behind.begin(store, lambda: self._checked(check, store))
+
+    def written(self, request: ShopRequest, status: int, request_id: str) -> None:
+        """A listing may have been changed through us: its store is checked at once, if it is known which it is."""
+        named = LISTING.fullmatch(request.raw_path)
+        if request.method in SAFE_METHODS or status >= 400 or named is None:
+            return
+        listing_id = int(named["id"]) if named["id"] else None
+        self._behind.begin(("written", request_id), lambda: self._check_written(request, listing_id, request_id))
+
+    def drop(self, username: str) -> None:
+        """Its mirror changed."""
+        self._drops += 1
+        self._orders.pop(username, None)
+
+    def drop_all(self) -> None:
+        self._drops += 1
+        self._orders.clear()
+
+    async def settled(self) -> None:
+        """What is under way behind answers has ended."""
+        await self._behind.settled()
+
+    async def stop(self) -> None:
+        await self._behind.stop()
+
+    # --- the way of a request ---
+
+    def _asked(self, request: ShopRequest, username: str) -> _Asked | None:
+        """None for what must not, or cannot, be answered from here."""
+        if not (request.wants_json and request.ask.shared) or request.media_types or not self.is_tracked(username):
+            return None
+        page = page_asked_for(request.raw_query)
+        return _Asked(request, username.lower(), page) if page else None
+
+    async def _find(self, asked: _Asked, request_id: str) -> FromMirror | AskUpstream:
+        view = await self._view(asked)
+        if isinstance(view, AskUpstream):
+            return view
+        match self._way(view.state):
+            case Way.FRESH:
+                return self._shown(view, Use.FRESH)
+            case Way.WHILE_CHECKED:
+                self.begin_behind(asked.username, AskUpstream(Lane.CHECK), request_id)
+                return self._shown(view, Use.WHILE_RENEWED)
+            case Way.IF_CHECK_FAILS:
+                return self._shown(view, Use.IF_UPSTREAM_FAILS)
+            case Way.AFTER_CHECK:
+                return await self._after_check(asked, request_id)
+            case Way.UPSTREAM:
+                return FILL if view.state.purged else RENEW
+
+    async def _after_check(self, asked: _Asked, request_id: str) -> FromMirror | AskUpstream:
+        check = self.checks.check(asked.username, Lane.SHOPPER, request_id)
+        await self._checked(check, asked.username, self.deadline_s)
+        if isinstance(check.error, NotFound):
+            return AskUpstream()
+        view = await self._view(asked)
+        if isinstance(view, AskUpstream):
+            return view
+        if self._way(view.state) is Way.FRESH:
+            return self._shown(view, Use.FRESH, waited=True)
+        return self._shown(view, Use.IF_UPSTREAM_FAILS)
+
+    def _way(self, state: StoreState) -> Way:
+        return way_of(
+            self._ago_s(state.checked_at) if state.checked_at else None,
+            self.interval_s,
+            self.content_max_age_s,
+            purged=state.purged,
+            held=self._is_held(state.username),
+        )
+
+    # --- checks ---
+
+    async def _checked(self, check: Check, username: str, within_s: float | None = None) -> None:
+        """Until it has ended, for so long at most; then it goes on. What fails is held down."""
+        if not await check.ended(within_s) or check.error is not None:
+            self._held.failed(username, self.now().timestamp())
+
+    async def _check_written(self, request: ShopRequest, listing_id: int | None, request_id: str) -> None:
+        username = await self._store_of(listing_id) if listing_id else None
+        if username is None and request.caller.credential:
+            username = self.username_of(request.caller.credential, request_id)
+        if username is None or not self.is_tracked(username):
+            return
+        store = username.lower()
+        if under_way := self.checks.running(store):  # it may have looked before the write
+            await under_way.ended()
+        await self._checked(self.checks.check(store, Lane.CHECK, request_id), store)
+
+    async def _store_of(self, listing_id: int) -> str | None:
+        try:
+            async with self.database.connection() as connection:
+                return await mirror.store_of(connection, listing_id)
+        except DatabaseUnavailable as error:
+            log.warning("not known whose listing was written", listing_id=listing_id, error=str(error))
+            return None
+
+    def _is_held(self, username: str) -> bool:
+        return self._held.holds(username, self.now().timestamp())
+
+    # --- what is known ---
+
+    async def _view(self, asked: _Asked) -> _View | AskUpstream:
+        """The page as the mirror has it, if all of it is known and may leave. Raises DatabaseUnavailable."""
+        async with self.database.connection() as connection:
+            state = await self._state(connection, asked.username)
+            if not state.is_mirrored or state.checked_at is None:
+                return FILL
+            if (order := await self._order(connection, state)) is None:
+                return FILL
+            if asked.page.refusal(len(order.ids)):
+                return _View(asked, state, order, ())
+            ids = list(asked.page.cut(order.ids))
+            found = await mirror.rows(connection, asked.username, ids)
+        rows = [found[each] for each in ids if each in found and self._may_leave(found[each])]
+        return _View(asked, state, order, rows) if len(rows) == len(ids) else RENEW
+
+    async def _state(self, connection: Connection, username: str) -> StoreState:
+        state = await mirror.state(connection, username)
+        if state is None or not 0 <= self._ago_s(state.requested_at) < TOUCHED_EVERY_S:
+            return await mirror.touch(connection, username)
+        return state
+
+    async def _order(self, connection: Connection, state: StoreState) -> _Order | None:
+        username, known = state.username, self._orders.get(state.username)
+        if known is not None and known.version == state.version:
+            self._orders.move_to_end(username)
+            return known
+        drops = self._drops
+        if (found := await mirror.order(connection, username)) is None:
+            return None
+        seller = await mirror.seller(connection, username)
+        order = _Order(found[0], array("q", found[1]), decode_json(seller) if seller else None)
+        if drops == self._drops:
+            self._keep(username, order)
+        return order
+
+    def _keep(self, username: str, order: _Order) -> None:
+        self._orders[username] = order
+        self._orders.move_to_end(username)
+        while sum(len(each.ids) for each in self._orders.values()) > self.ids_max:
+            self._orders.popitem(last=False)
+
+    def _may_leave(self, row: MirrorRow) -> bool:
+        return may_leave(self._ago_s(row.fetched_at), self.content_max_age_s)
+
+    def _ago_s(self, moment: datetime) -> float:
+        return (self.now() - moment).total_seconds()
+
+    # --- the answer ---
+
+    def _shown(self, view: _View, use: Use, *, waited: bool = False) -> FromMirror:
+        """Raises TooPoor."""
+        request, page, items = view.asked.request, view.asked.page, len(view.order.ids)
+        checked_at = view.state.checked_at or self.now()
+        decision = self._decision(checked_at, use, waited=waited)
+        if refused := page.refusal(items):
+            status, message = refused
+            return FromMirror(status, {"message": message}, decision, checked_at, None)
+        if request.ask.rich_only and is_poor(b"\n".join(row.body for row in view.rows)):
+            raise TooPoor
+        body: dict[str, object] = {
+            "pagination": pagination(page, items, f"{OFFICIAL_API_URL}{request.raw_path}", request.raw_query),
+            "listings": [_with_seller(row, view.order.seller) for row in view.rows],
+        }
+        oldest = min((row.fetched_at for row in view.rows), default=checked_at)
+        fresh_until = min(
+            checked_at + timedelta(seconds=self.interval_s), oldest + timedelta(seconds=self.content_max_age_s)
+        )
+        return FromMirror(200, body, decision, checked_at, fresh_until if use is Use.FRESH else None)
+
+    def _decision(self, checked_at: datetime, use: Use, *, waited: bool) -> Decision:
+        age_s = max(0.0, self._ago_s(checked_at))
+        ttl_s = self.interval_s - age_s
+        if waited:
+            return Decision(Source.MISS, age_s, ttl_s, detail=DETAIL, forwarded="stale")
+        if use is Use.FRESH:
+            return Decision(Source.HIT, age_s, ttl_s, detail=DETAIL)
+        return Decision(Source.STALE, age_s, ttl_s, detail=use)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    request: ShopRequest
+    username: str
+    page: MirrorPage
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """`ids` newest first, placeholders among them; `seller` is the object of every row."""
+
+    version: int
+    ids: array[int]
+    seller: object
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """`rows` in the order in which they are to be shown; none for a page that there is not."""
+
+    asked: _Asked
+    state: StoreState
+    order: _Order
+    rows: Sequence[MirrorRow]
+
+
+def _with_seller(row: MirrorRow, seller: object) -> object:
+    """In its old place."""
+    listing = decode_json(row.body)
+    return listing | {"seller": seller} if isinstance(listing, dict) and "seller" in listing else listing
