@@ -82,7 +82,7 @@ async def make_known(connection: Connection, username: str) -> StoreState:
 
 
 async def state(connection: Connection, username: str) -> StoreState | None:
-    """The same without a trace of it."""
+    """Of a store, if it is known; that somebody asks leaves no trace."""
     row = await connection.fetchrow("SELECT * FROM store_states WHERE username = $1", username)
     return StoreState(**row) if row else None
 

@@ -37,9 +37,6 @@ from proxy.settings import OFFICIAL_API_URL
 IDS_MAX = 2_000_000
 """Listings of all stores whose order is kept in memory, at 8 bytes each."""
 
-TOUCHED_EVERY_S = 30.0
-"""That a store is asked for is written down no more often."""
-
 DETAIL = "mirror"
 LISTING = re.compile(r"/marketplace/listings(?:/(?P<id>[0-9]{1,18}))?")
 
@@ -59,14 +56,17 @@ class FromMirror:
 
 @dataclass(frozen=True, slots=True)
 class AskUpstream:
-    """The mirror does not answer. `lane` is that of the check to begin behind the answer; None: of none."""
+    """The mirror does not answer. `lane` is that of the check to begin behind the answer; None: of none.
+
+    `renew`: rows are missing or too old, all pages are to be read again.
+    """
 
     lane: Lane | None = None
-    audits: int = 0
+    renew: bool = False
 
 
 FILL = AskUpstream(Lane.SWEEP)
-RENEW = AskUpstream(Lane.SWEEP, audits=SHOWN.last_page)
+RENEW = AskUpstream(Lane.SWEEP, renew=True)
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class MirrorService:
         """What an answer showed to be lacking, unless it failed a moment ago."""
         store = username.lower()
         if ask.lane is not None and not self._is_held(store):
-            check = self.checks.check(store, ask.lane, request_id, audits=ask.audits)
+            check = self.checks.check(store, ask.lane, request_id, audits=SHOWN.last_page if ask.renew else 0)
             self._behind.begin(store, lambda: self._checked(check, store))
 
     def written(self, request: ShopRequest, status: int, request_id: str) -> None:
@@ -220,8 +220,8 @@ class MirrorService:
     async def _view(self, asked: _Asked) -> _View | AskUpstream:
         """The page as the mirror has it, if all of it is known and may leave. Raises DatabaseUnavailable."""
         async with self.database.connection() as connection:
-            state = await self._state(connection, asked.username)
-            if not state.is_mirrored or state.checked_at is None:
+            state = await mirror.state(connection, asked.username)
+            if state is None or not state.is_mirrored or state.checked_at is None:
                 return FILL
             if (order := await self._order(connection, state)) is None:
                 return FILL
@@ -231,12 +231,6 @@ class MirrorService:
             found = await mirror.rows(connection, asked.username, ids)
         rows = [found[each] for each in ids if each in found and self._may_leave(found[each])]
         return _View(asked, state, order, rows) if len(rows) == len(ids) else RENEW
-
-    async def _state(self, connection: Connection, username: str) -> StoreState:
-        state = await mirror.state(connection, username)
-        if state is None or not 0 <= self._ago_s(state.requested_at) < TOUCHED_EVERY_S:
-            return await mirror.touch(connection, username)
-        return state
 
     async def _order(self, connection: Connection, state: StoreState) -> _Order | None:
         username, known = state.username, self._orders.get(state.username)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.domain.mirror import MirrorPage, page_asked_for, pagination
+from proxy.domain.mirror import MirrorPage, Way, page_asked_for, pagination, way_of
 from tests.conftest import STORE
 from tests.simulated_discogs import SimulatedDiscogs
 
@@ -38,6 +38,34 @@ PATH = f"/users/{STORE}/inventory"
 )
 def test_the_mirror_answers_what_it_can_answer_exactly(query: str, page: MirrorPage | None) -> None:
     assert page_asked_for(query) == page
+
+
+@pytest.mark.parametrize(
+    ("checked_ago_s", "way"),
+    [
+        (0, Way.FRESH),
+        (59, Way.FRESH),
+        (-30, Way.FRESH),  # another machine's clock
+        (60, Way.WHILE_CHECKED),
+        (119, Way.WHILE_CHECKED),
+        (120, Way.AFTER_CHECK),
+        (21_599, Way.AFTER_CHECK),
+        (21_600, Way.UPSTREAM),
+        (-61, Way.UPSTREAM),
+        (None, Way.UPSTREAM),
+    ],
+)
+def test_by_the_age_of_its_last_check_the_mirror_answers_at_once_or_after_a_check(
+    checked_ago_s: float | None, way: Way
+) -> None:
+    assert way_of(checked_ago_s, 60, 21_600) is way
+    assert way_of(checked_ago_s, 60, 21_600, purged=True) is Way.UPSTREAM
+    after_a_failure = {Way.FRESH: way, Way.UPSTREAM: way}.get(way, Way.IF_CHECK_FAILS)
+    assert way_of(checked_ago_s, 60, 21_600, held=True) is after_a_failure
+
+
+def test_an_interval_longer_than_content_may_be_shown_does_not_prolong_that() -> None:
+    assert way_of(90, 600, 80) is Way.UPSTREAM
 
 
 @given(st.integers(0, 60), st.integers(1, 7), st.booleans())
