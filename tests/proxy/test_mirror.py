@@ -532,3 +532,25 @@ async def test_an_owner_is_forwarded(shop: Shop) -> None:
         response, body = await shop.get("per_page=100", Authorization="Discogs token=owner-token")
         assert b"external_id" in body
         assert "fwd=bypass" in status_of(response)
+
+
+async def test_what_the_operator_sees_of_his_own_store_is_not_in_its_mirror(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    discogs.register_user(STORE, "owner-token")
+    proxy = await start_proxy(STORES=STORE, DISCOGS_TOKEN="owner-token", OWN_FRONT_END_VIEW="public")
+    shop = await Shop(discogs, proxy).mirrored()
+    own = {"Authorization": "Discogs token=owner-token"}
+    for query, headers in (("page=4", {}), ("page=5&status=For+Sale", own), ("sort=listed&sort_order=desc", {})):
+        response, body = await shop.get(query, **headers)
+        assert "detail=mirror" in status_of(response)
+        assert any(row["release"]["thumbnail"] for row in json.loads(body)["listings"])
+        assert without_pictures(without_additions(body)) == without_pictures((await shop.direct(query))[1])
+    assert shop.calls == 0
+
+
+def without_pictures(page: Any) -> Any:
+    """Of a value as `parsed` gives it."""
+    if isinstance(page, tuple):
+        return (page[0], None if page[0] in ("thumbnail", "images") else without_pictures(page[1]))
+    return [without_pictures(each) for each in page] if isinstance(page, list) else page
