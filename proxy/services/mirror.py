@@ -37,6 +37,9 @@ from proxy.settings import OFFICIAL_API_URL
 IDS_MAX = 2_000_000
 """Listings of all stores whose order is kept in memory, at 8 bytes each."""
 
+RENEWED_EVERY_S = 600.0
+"""A renewal reads all pages: what one did not mend, the next is not to try at once."""
+
 DETAIL = "mirror"
 LISTING = re.compile(r"/marketplace/listings(?:/(?P<id>[0-9]{1,18}))?")
 
@@ -85,6 +88,7 @@ class MirrorService:
     _orders: OrderedDict[str, _Order] = field(default_factory=OrderedDict)
     _drops: int = 0
     _held: HoldDown = field(default_factory=HoldDown)
+    _renewed_at: dict[str, float] = field(default_factory=dict)
     _behind: Behind = field(default_factory=lambda: Behind("check behind"))
 
     async def find(self, request: ShopRequest, username: str, request_id: str) -> FromMirror | AskUpstream:
@@ -111,7 +115,7 @@ class MirrorService:
     def begin_behind(self, username: str, ask: AskUpstream, request_id: str) -> None:
         """What an answer showed to be lacking, unless it failed a moment ago."""
         store = username.lower()
-        if ask.lane is not None and not self._is_held(store):
+        if ask.lane is not None and not self._is_held(store) and not (ask.renew and self._is_renewed(store)):
             check = self.checks.check(store, ask.lane, request_id, audits=SHOWN.last_page if ask.renew else 0)
             self._behind.begin(store, lambda: self._checked(check, store))
 
@@ -212,13 +216,24 @@ class MirrorService:
             log.warning("not known whose listing was written", listing_id=listing_id, error=str(error))
             return None
 
+    def _is_renewed(self, username: str) -> bool:
+        """It was begun a while ago; else it is noted that it begins now."""
+        now = self.now().timestamp()
+        if 0 <= now - self._renewed_at.get(username, float("-inf")) < RENEWED_EVERY_S:
+            return True
+        self._renewed_at[username] = now
+        return False
+
     def _is_held(self, username: str) -> bool:
         return self._held.holds(username, self.now().timestamp())
 
     # --- what is known ---
 
     async def _view(self, asked: _Asked) -> _View | AskUpstream:
-        """The page as the mirror has it, if all of it is known and may leave. Raises DatabaseUnavailable."""
+        """The page as the mirror has it, if all of it is known and may leave. Raises DatabaseUnavailable.
+
+        Placeholders stand where a long store could not be read: there is nothing to mend.
+        """
         async with self.database.connection() as connection:
             state = await mirror.state(connection, asked.username)
             if state is None or not state.is_mirrored or state.checked_at is None:
@@ -228,6 +243,8 @@ class MirrorService:
             if asked.page.refusal(len(order.ids)):
                 return _View(asked, state, order, ())
             ids = list(asked.page.cut(order.ids))
+            if any(each < 0 for each in ids):
+                return AskUpstream()
             found = await mirror.rows(connection, asked.username, ids)
         rows = [found[each] for each in ids if each in found and self._may_leave(found[each])]
         return _View(asked, state, order, rows) if len(rows) == len(ids) else RENEW

@@ -388,7 +388,7 @@ async def test_rows_that_are_too_old_or_missing_are_asked_for_and_renewed(shop: 
     for statement in ("UPDATE mirror_listings SET fetched_at = now() - interval '7 h'", "DELETE FROM mirror_listings"):
         async with database.connection() as connection:
             await connection.execute(statement)
-        later(shop.proxy, 3 * MINUTE if statement.startswith("U") else 6 * MINUTE)
+        later(shop.proxy, 3 * MINUTE if statement.startswith("U") else 15 * MINUTE)
         response, body = await shop.get("page=9")
         assert "detail=mirror" not in status_of(response)
         assert without_additions(body) == (await shop.direct("page=9"))[1]
@@ -396,6 +396,28 @@ async def test_rows_that_are_too_old_or_missing_are_asked_for_and_renewed(shop: 
         response, body = await shop.get("page=10")
         assert "detail=mirror" in status_of(response)
         assert without_additions(body) == (await shop.direct("page=10"))[1]
+
+
+async def test_what_a_renewal_does_not_mend_is_asked_for_without_another(shop: Shop, database: Database) -> None:
+    for _ in range(2):
+        async with database.connection() as connection:
+            await connection.execute("DELETE FROM mirror_listings")
+        response, _ = await shop.get("page=9")
+        assert "detail=mirror" not in status_of(response)
+        await settled(shop.proxy)
+        assert shop.calls == 1 + 8
+
+
+async def test_where_a_long_store_is_not_known_discogs_is_asked(shop: Shop, database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("UPDATE stores SET version = version + 1, listing_ids[60] = -1")
+    response, body = await shop.get("page=2&sort=listed&sort_order=desc")
+    assert "fwd=uri-miss" in status_of(response)
+    assert without_additions(body) == (await shop.direct("page=2&sort=listed&sort_order=desc"))[1]
+    response, _ = await shop.get("page=1&sort=listed&sort_order=desc")
+    assert "detail=mirror" in status_of(response)
+    await settled(shop.proxy)
+    assert shop.calls == 1
 
 
 async def test_what_an_operator_does_not_trust_is_asked_for_and_swept_behind(shop: Shop, database: Database) -> None:
