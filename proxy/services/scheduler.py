@@ -230,8 +230,10 @@ class Scheduler:
         )
 
     def _limit(self, expected: Forecast, waiting: int) -> str:
-        if troubles := self.upstream.troubles():
-            return "; ".join(troubles)
+        troubles = self.upstream.troubles()
+        for trouble in ("discogs", "budget"):
+            if trouble in troubles:
+                return f"Discogs: {troubles[trouble]}"
         if not (expected.pages_left or waiting or self._running):
             return "nothing: all is done"
         if self.upstream.lanes.is_awaited:
