@@ -201,11 +201,10 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     )
     app[keys.RELEASES] = releases
     identities = app[keys.IDENTITIES] = IdentityService(discogs_api)
-    tracked = frozenset(each.username.lower() for each in settings.stores)
     mirror = app[keys.MIRROR] = MirrorService(
         database,
         checks,
-        lambda username: username.lower() in tracked,
+        app[keys.SCHEDULER].is_tracked,
         identities.username_of,
         interval_s=settings.new_listing_check_interval_ms / 1000,
         content_max_age_s=settings.content_max_age_ms / 1000,

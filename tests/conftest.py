@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import asyncpg
+import hypothesis
 import pytest
 import structlog
 from aiohttp import web
@@ -23,6 +24,11 @@ from proxy.app import make_app
 from proxy.server import Runner
 from proxy.settings import Settings
 from tests.simulated_discogs import Catalogue, SimulatedDiscogs
+
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
 STORE = "vinyl_den"

@@ -70,11 +70,16 @@ async def touch(connection: Connection, username: str) -> StoreState:
     return StoreState(**row)
 
 
-async def make_known(connection: Connection, username: str) -> StoreState:
-    """As `touch`, but nobody asked: a store new by this was requested in 1970."""
+async def note(connection: Connection, username: str) -> None:
+    """That there is such a store. Nobody asked: one new by this was requested in 1970."""
     await connection.execute(
         "INSERT INTO stores (username, requested_at) VALUES ($1, 'epoch') ON CONFLICT (username) DO NOTHING", username
     )
+
+
+async def make_known(connection: Connection, username: str) -> StoreState:
+    """As `touch`, but nobody asked."""
+    await note(connection, username)
     row = await connection.fetchrow("SELECT * FROM store_states WHERE username = $1", username)
     if row is None:
         raise LeaseLost  # forgotten in that very moment

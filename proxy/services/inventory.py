@@ -13,6 +13,7 @@ from matcher.database import Database
 from matcher.errors import DatabaseUnavailable
 from matcher.models import Audio
 from matcher.store import Priority
+from proxy.adapters import mirror
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.merge import Audience, enrich_inventory, for_sale_release_ids, listings_of, release_ids
@@ -66,7 +67,7 @@ class InventoryService:
         page, decision, reuse = found.body, found.decision, None
         if found.status == 200:
             try:
-                known = await self._queue_and_look_up(page, username)
+                known = await self._queue_and_look_up(page, username, make_known=False)
             except DatabaseUnavailable:
                 decision = replace(decision, detail="no-database")
             else:
@@ -93,7 +94,7 @@ class InventoryService:
         found = document(answer)
         page, reuse = _as_asked(request, found.content), None
         try:
-            known = await self._queue_and_look_up(page, username)
+            known = await self._queue_and_look_up(page, username, make_known=request.ask.shared)
         except DatabaseUnavailable:
             decision = replace(decision, detail="no-database")
         else:
@@ -107,9 +108,14 @@ class InventoryService:
             self._advised.add(store_name)
             log.warning("store is forwarded, not kept", store=username, change=advice)
 
-    async def _queue_and_look_up(self, page: dict[str, object], username: str) -> dict[int, Audio]:
-        """In one transaction, so that what is shown as queued is queued."""
+    async def _queue_and_look_up(self, page: dict[str, object], username: str, *, make_known: bool) -> dict[int, Audio]:
+        """In one transaction, so that what is shown as queued is queued.
+
+        A store that upstream showed to the public is known from now on: who asks for it counts.
+        """
         async with self.database.transaction() as connection:
+            if make_known:
+                await mirror.note(connection, username.lower())
             queued = await store.enqueue(
                 connection, for_sale_release_ids(page), priority=Priority.SEEN, store_username=username.lower()
             )

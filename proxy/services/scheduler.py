@@ -78,6 +78,7 @@ class Scheduler:
     named: Sequence[str]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
+    _tracked: frozenset[str] = frozenset()
     _running: dict[str, Work] = field(default_factory=dict)
     _held: HoldDown = field(default_factory=HoldDown)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -125,6 +126,10 @@ class Scheduler:
         if not found.is_first:
             self.demand.spent(username, found.calls)
 
+    def is_tracked(self, username: str) -> bool:
+        """By the last decision; those of STORES always."""
+        return username.lower() in self._tracked or username.lower() in self.named
+
     async def watched(self) -> list[Store]:
         """The stores that are tracked, by the requests counted up to now. Raises DatabaseUnavailable."""
         await self.demand.flush()
@@ -133,6 +138,7 @@ class Scheduler:
             chosen = tracked(known, self.pace.tracked_max)
             if chosen != {each.username for each in known if each.is_tracked}:
                 await tracking.track(connection, chosen)
+        self._tracked = chosen
         return [each for each in known if each.username in chosen]
 
     def forecast(self, stores: Sequence[Store]) -> Forecast:

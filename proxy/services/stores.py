@@ -41,12 +41,13 @@ DATABASE_AWAY = "The database is away: store inventories cannot be answered now.
 class StoreAnswer:
     """The answer's body, whole where it is short, else in pieces, and how it came about.
 
-    `complete` is false until the first sweep has ended, and where listings are left out.
+    `complete` is false until the first sweep has ended, and where listings are left out. `listings` is how many it holds.
     """
 
     body: bytes | AsyncIterator[bytes]
     complete: bool
     decision: Decision
+    listings: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ class StoreService:
             body = b"".join([piece async for piece in pieces]) if is_short else pieces
         except DatabaseUnavailable as error:
             raise Degraded(DATABASE_AWAY, 5) from error
-        return StoreAnswer(body, shown.coverage is None, self._decision(shown))
+        listings = len(asked.page.cut(ids)) if asked.page else len(ids)
+        return StoreAnswer(body, shown.coverage is None, self._decision(shown), listings)
 
     async def feed(
         self, usernames: Sequence[str], query: FeedQuery, audience: Audience, public_origin: str, trace: Trace
@@ -243,7 +245,7 @@ class StoreService:
         body = b'{"results":[' + chunk.body + b"]," + encode_json(told)[1:]
         decisions = [self._decision(each) for each in shown]
         worst = max(decisions, key=lambda each: (each.source is Source.MISS, each.age_s or 0.0), default=FROM_MIRROR)
-        return StoreAnswer(body, all(each.coverage is None for each in shown), worst)
+        return StoreAnswer(body, all(each.coverage is None for each in shown), worst, len(found))
 
 
 FROM_MIRROR = Decision(Source.HIT, detail="mirror")

@@ -576,3 +576,28 @@ def without_pictures(page: Any) -> Any:
     if isinstance(page, tuple):
         return (page[0], None if page[0] in ("thumbnail", "images") else without_pictures(page[1]))
     return [without_pictures(each) for each in page] if isinstance(page, list) else page
+
+
+async def test_a_store_that_is_asked_for_often_enough_is_answered_from_its_mirror(start_proxy: StartProxy) -> None:
+    """Nobody named it: three requests within an hour make it tracked, and the schedule reads it."""
+    async with SimulatedDiscogs(Catalogue.generate(seed=3, stores={STORE: 130})) as discogs:
+        proxy = await start_proxy(DISCOGS_API_URL=discogs.url, BACKGROUND_PROCESSING_ENABLED="true")
+        for page in (1, 2, 3):
+            response, _ = await proxy.get(f"{INVENTORY}?page={page}")
+            assert "mirror" not in response.headers["Cache-Status"]
+        scheduler = proxy.app[keys.SCHEDULER]
+        async with asyncio.timeout(20):
+            while "detail=mirror" not in (await proxy.get(f"{INVENTORY}?per_page=9"))[0].headers["Cache-Status"]:
+                scheduler.wake()
+                await asyncio.sleep(0.05)
+        assert scheduler.is_tracked(STORE.upper())
+
+
+async def test_a_name_that_discogs_does_not_know_leaves_no_trace(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs, database: Database
+) -> None:
+    proxy = await start_proxy()
+    for _ in range(4):
+        assert (await proxy.get("/users/nobody_at_all/inventory"))[0].status == 404
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM stores") == 0
