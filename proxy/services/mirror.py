@@ -30,7 +30,7 @@ from proxy.domain.visibility import SAFE_METHODS, is_poor
 from proxy.domain.wire import decode_json
 from proxy.errors import NotFound
 from proxy.services.behind import Behind
-from proxy.services.checks import SHOWN, Check, CheckService
+from proxy.services.checks import Check, CheckService
 from proxy.services.copies import TooPoor
 from proxy.settings import OFFICIAL_API_URL
 
@@ -116,7 +116,7 @@ class MirrorService:
         """What an answer showed to be lacking, unless it failed a moment ago."""
         store = username.lower()
         if ask.lane is not None and not self._is_held(store) and not (ask.renew and self._is_renewed(store)):
-            check = self.checks.check(store, ask.lane, request_id, audits=SHOWN.last_page if ask.renew else 0)
+            check = self.checks.check(store, ask.lane, request_id, renew=ask.renew)
             self._behind.begin(store, lambda: self._checked(check, store))
 
     def written(self, request: ShopRequest, status: int, request_id: str) -> None:

@@ -41,7 +41,7 @@ DATABASE_AWAY = "The database is away: store inventories cannot be answered now.
 class StoreAnswer:
     """The answer's body, whole where it is short, else in pieces, and how it came about.
 
-    `complete` is false until the first sweep has ended, and where listings are left out. `listings` is how many it holds.
+    `complete` is false until the first sweep has ended, and where listings are left out; `listings` is how many it has.
     """
 
     body: bytes | AsyncIterator[bytes]
