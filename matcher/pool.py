@@ -144,7 +144,8 @@ class Matcher:
     async def _rest(self) -> None:
         self._woken.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), IDLE_POLL_S)
+            async with asyncio.timeout(IDLE_POLL_S):
+                await self._woken.wait()
 
     async def _process_next(self, deadline_s: float) -> Outcome | None:
         """None: there is nothing to do."""

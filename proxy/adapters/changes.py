@@ -109,7 +109,8 @@ class Changes:
                 while await self._beat(other):
                     self._told = None
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._ended.wait(), BEAT_S)
+                        async with asyncio.timeout(BEAT_S):
+                            await self._ended.wait()
             finally:
                 with suppress(asyncpg.InterfaceError):  # it was lost, and is given back to the pool already
                     connection.remove_termination_listener(self._lost)

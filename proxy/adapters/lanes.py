@@ -101,7 +101,8 @@ class Lanes:
             await asyncio.gather(self._dispatcher, return_exceptions=True)
         if self._telling:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._telling, TELL_AT_MOST_S)
+                async with asyncio.timeout(TELL_AT_MOST_S):
+                    await self._telling
 
     # --- handing out ---
 
@@ -122,7 +123,8 @@ class Lanes:
             admitted = await self._admit()
             if isinstance(admitted, float):
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), admitted)
+                    async with asyncio.timeout(admitted):
+                        await self._changed.wait()
             else:
                 self._hand(admitted)
 

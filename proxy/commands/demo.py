@@ -185,6 +185,7 @@ async def ask(session: aiohttp.ClientSession, url: str, tally: Tally) -> dict[st
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
     try:
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()
     except TimeoutError:
         return

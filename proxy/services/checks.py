@@ -32,8 +32,11 @@ from proxy.errors import Degraded, NotFound, ProxyError, UpstreamBroken
 from proxy.services.inventory_pages import inventory_page, items_of, seller_apart
 
 SHOWN = Shown(per_page=100, last_page=PAGE_WALL)
-LEASE_S = 180.0
-"""Longer than a page can take: it is prolonged with each."""
+LEASE_S = 20.0
+"""Prolonged while a check lives: after a process was killed another takes its store over so soon."""
+
+GONE_AFTER_S = 600.0
+"""A mirrored store that upstream says is not there is forgotten when it still says so after that: a sweep is dear."""
 
 PATIENCE_S = 120.0
 """How long a call of a check or a sweep waits for budget when nobody waits for it."""
@@ -98,6 +101,12 @@ class CheckService:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _checks: dict[str, Check] = field(default_factory=dict)
     _held: HoldDown = field(default_factory=HoldDown)
+    _unknown: HoldDown = field(default_factory=HoldDown)
+    _missing_since: dict[str, float] = field(default_factory=dict)
+
+    def is_unknown(self, username: str) -> bool:
+        """Upstream said a moment ago that there is no such store: it is not asked again."""
+        return self._unknown.holds(username, self.now().timestamp())
 
     def is_held(self, username: str) -> bool:
         """A check failed a moment ago: what is stored is shown without another attempt."""
@@ -132,6 +141,8 @@ class CheckService:
         except (ProxyError, DatabaseUnavailable) as error:
             log.warning("check ended early", store=look.username, error=str(error), request_id=look.trace.request_id)
             self._held.failed(look.username, self.now().timestamp())
+            if isinstance(error, NotFound):
+                self._unknown.failed(look.username, self.now().timestamp())
             look.check.error = error
         except LeaseLost:
             look.check.error = Degraded("Another process took the store over.", 5)
@@ -149,15 +160,35 @@ class CheckService:
             token = await mirror.lease(connection, look.username, LEASE_S)
         if token is None and (token := await self._wait_for_the_other(look, before)) is None:
             return
+        keeping = asyncio.create_task(self._keep_lease(look.username, token), name="lease")
         try:
             await self._sweep_and_compare(replace(look, token=token), before)
+            self._missing_since.pop(look.username, None)
         except NotFound:
-            async with self.database.connection() as connection:
-                await mirror.forget(connection, look.username)
+            if not before.is_mirrored or self._is_gone(look.username):
+                async with self.database.connection() as connection:
+                    await mirror.forget(connection, look.username)
             raise
         finally:
+            keeping.cancel()
             async with self.database.connection() as connection:
                 await mirror.give_back(connection, look.username, token)
+
+    async def _keep_lease(self, username: str, token: uuid.UUID) -> None:
+        """For ever, or until it is lost: then what is read is not written."""
+        while True:
+            await asyncio.sleep(LEASE_S / 4)
+            try:
+                async with self.database.connection() as connection:
+                    await mirror.prolong(connection, username, token, LEASE_S)
+            except LeaseLost:
+                return
+            except DatabaseUnavailable as error:
+                log.warning("lease not prolonged", store=username, error=str(error))
+
+    def _is_gone(self, username: str) -> bool:
+        now = self.now().timestamp()
+        return now - self._missing_since.setdefault(username, now) >= GONE_AFTER_S
 
     async def _wait_for_the_other(self, look: _Look, before: StoreState) -> uuid.UUID | None:
         """Until the process that holds the store has checked it: None; or the lease, where it gave up or died."""

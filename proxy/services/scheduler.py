@@ -99,7 +99,8 @@ class Scheduler:
                 self._is_away = False
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), tick_s)
+                async with asyncio.timeout(tick_s):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

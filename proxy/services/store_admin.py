@@ -99,7 +99,8 @@ class StoreAdmin:
     async def _wait_for_first_page(self, check: Check) -> None:
         """Raises ProxyError, DatabaseUnavailable."""
         try:
-            await asyncio.wait_for(check.first_page.wait(), self.wait_s)
+            async with asyncio.timeout(self.wait_s):
+                await check.first_page.wait()
         except TimeoutError:
             return  # it is read behind
         if check.error:

@@ -118,7 +118,11 @@ class StoreService:
     # --- what may be shown ---
 
     async def _shown(self, username: str, trace: Trace) -> _Shown:
-        """Checked behind where that is due; after the first page of a sweep where nothing could be shown before."""
+        """Checked behind where that is due, before where it is late; after the first page of a sweep where nothing
+        could be shown before.
+        """
+        if self.checks.is_unknown(username):
+            raise NotFound("User does not exist or may have been deleted.")
         shown = await self._look(username)
         if self._has_nothing(shown):
             check = await self._begin(shown, Lane.SHOPPER, trace)
@@ -127,7 +131,10 @@ class StoreService:
             if not shown.ids and shown.total:
                 raise Degraded("What is stored of the store is too old to be shown.", AGAIN_S)
         elif (self._is_due(shown.state) or shown.aged) and not self.checks.is_held(username):
-            await self._begin(shown, Lane.CHECK, trace)
+            is_late = self._age_s(shown.state) >= 2 * self.fresh_for_s
+            check = await self._begin(shown, Lane.SHOPPER if is_late else Lane.CHECK, trace)
+            if is_late and await check.ended(self.deadline_s) and check.error is None:
+                shown = replace(await self._look(username), waited=True)
         return shown
 
     async def _look(self, username: str) -> _Shown:
@@ -172,7 +179,8 @@ class StoreService:
     async def _wait_for_something(self, username: str, check: Check, *, seen_before: bool) -> None:
         """Raises ProxyError, DatabaseUnavailable."""
         try:
-            await asyncio.wait_for(check.first_page.wait(), self.deadline_s)
+            async with asyncio.timeout(self.deadline_s):
+                await check.first_page.wait()
         except TimeoutError:
             raise Degraded("Discogs has not answered yet; what is stored is too old to be shown.", AGAIN_S) from None
         error = check.error
