@@ -320,7 +320,6 @@ class CheckService:
                 break
             async with self.database.transaction() as connection:
                 await self._keep(connection, look, read)
-                await mirror.prolong(connection, look.username, look.lease, LEASE_S)
             look.check.found.pages += 1
             new = [each for each in read.observed.ids if each not in seen]
             end = new[::-1] + end
@@ -364,9 +363,6 @@ class CheckService:
             patience_s=None if waits else PATIENCE_S,
         )
         body = public_inventory(inventory_page(await self.upstream.fetch(call, look.trace)))
-        if look.token is not None:
-            async with self.database.connection() as connection:
-                await mirror.prolong(connection, look.username, look.token, LEASE_S)
         return _page_read(body, page, began)
 
 
