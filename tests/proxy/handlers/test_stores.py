@@ -283,3 +283,11 @@ async def test_a_feed_of_nothing_known_is_empty_but_not_one_that_is_too_old(
     await connection.execute("UPDATE mirror_listings SET fetched_at = now() - interval '7 hours'")
     await connection.close()
     assert (await proxy.get("/api/feed"))[0].status == 503
+
+
+async def test_a_name_that_discogs_does_not_know_is_asked_for_once(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    for path in ("/api/stores/nosuch_zz/inventory", "/api/feed?stores=nosuch_zz") * 3:
+        response, body = await proxy.get(path)
+        assert response.status == 404
+        assert list(json.loads(body)) == ["message"]
+    assert len(discogs.calls) == 1

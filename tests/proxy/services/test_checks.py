@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,8 +12,9 @@ from proxy import keys
 from proxy.adapters import mirror
 from proxy.domain.budget import Lane
 from proxy.domain.delta import PageOf
-from proxy.errors import UpstreamBroken
-from proxy.services.checks import CheckService, _audit_pages, _page_of_rotation
+from proxy.errors import NotFound, UpstreamBroken
+from proxy.services import checks
+from proxy.services.checks import GONE_AFTER_S, CheckService, _audit_pages, _page_of_rotation
 from tests.conftest import StartProxy
 from tests.simulated_discogs import Catalogue, Fault, SimulatedDiscogs
 from tests.simulated_discogs.churn import Churn
@@ -198,3 +199,31 @@ async def test_during_an_outage_nothing_changes(mirrored: Mirrored) -> None:
 )
 def test_audits_go_round_all_pages_that_are_shown(first: int, count: int, items: int, pages: list[PageOf]) -> None:
     assert [_page_of_rotation(number) for number in _audit_pages(first, count, items)] == pages
+
+
+async def test_one_404_does_not_throw_a_mirror_away(mirrored: Mirrored) -> None:
+    shown, now = await mirrored.shown(), datetime.now(UTC)
+    mirrored.discogs.add_fault(Fault(kind="status", status=404))
+    with pytest.raises(NotFound):
+        await mirrored.check()
+    assert await mirrored.shown() == shown
+    mirrored.checks.now = lambda: now + timedelta(seconds=GONE_AFTER_S + 60)
+    with pytest.raises(NotFound):
+        await mirrored.check()
+    async with mirrored.database.connection() as connection:
+        assert await mirror.states(connection) == []
+
+
+async def test_a_lease_is_prolonged_while_the_check_lives(mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "LEASE_S", 0.4)
+    mirrored.discogs.latency_ms = 1500
+    running = mirrored.checks.check(STORE, Lane.CHECK, "test")
+    async with asyncio.timeout(10):
+        while not mirrored.discogs.calls or mirrored.discogs.calls[-1].status is not None:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.8)  # twice the lease
+    async with mirrored.database.connection() as connection:
+        assert await mirror.lease(connection, STORE, 60) is None
+    assert running.task is not None
+    await running.task
+    assert running.error is None
