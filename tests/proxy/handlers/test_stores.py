@@ -142,6 +142,21 @@ async def test_a_sold_record_goes_with_the_next_check(start_proxy: StartProxy, d
             await asyncio.sleep(0.05)
 
 
+async def test_a_store_that_nobody_asked_for_in_a_while_is_checked_before_it_is_shown(
+    proxy: Proxy, discogs: SimulatedDiscogs, database_dsn: str
+) -> None:
+    await whole(proxy)
+    await checked(proxy)
+    sold = discogs.catalogue.for_sale(STORE)[5].id
+    discogs.sell(STORE, sold)
+    connection = await asyncpg.connect(database_dsn)
+    await connection.execute("UPDATE stores SET checked_at = now() - interval '1 hour'")
+    await connection.close()
+    response, body = await proxy.get(PATH)
+    assert sold not in {row["id"] for row in json.loads(body)["results"]}
+    assert "hit" not in response.headers["Cache-Status"]
+
+
 async def test_a_failing_upstream_is_no_empty_store(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
     proxy = await start_proxy(UPSTREAM_DEADLINE="500")
     discogs.add_fault(Fault(kind="html", status=200))
