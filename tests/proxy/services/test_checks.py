@@ -11,10 +11,9 @@ from matcher.database import Database
 from proxy import keys
 from proxy.adapters import mirror
 from proxy.domain.budget import Lane
-from proxy.domain.delta import PageOf
 from proxy.errors import NotFound, UpstreamBroken
 from proxy.services import checks
-from proxy.services.checks import GONE_AFTER_S, CheckService, _audit_pages, _page_of_rotation
+from proxy.services.checks import GONE_AFTER_S, CheckService
 from tests.conftest import StartProxy
 from tests.simulated_discogs import Catalogue, Fault, SimulatedDiscogs
 from tests.simulated_discogs.churn import Churn
@@ -183,22 +182,6 @@ async def test_during_an_outage_nothing_changes(mirrored: Mirrored) -> None:
     mirrored.discogs.clear_faults()
     await mirrored.check()
     assert await mirrored.shown() == mirrored.truth()
-
-
-@pytest.mark.parametrize(
-    ("first", "count", "items", "pages"),
-    [
-        (1, 2, 730, [PageOf(1), PageOf(2)]),
-        (8, 2, 730, [PageOf(8), PageOf(1)]),
-        (3, 9, 250, [PageOf(3), PageOf(1), PageOf(2)]),
-        (100, 3, 12_000, [PageOf(100), PageOf(1, ascending=True), PageOf(2, ascending=True)]),
-        (200, 2, 50_000, [PageOf(100, ascending=True), PageOf(1)]),
-        (1, 0, 730, []),
-        (5, 1, 0, [PageOf(1)]),
-    ],
-)
-def test_audits_go_round_all_pages_that_are_shown(first: int, count: int, items: int, pages: list[PageOf]) -> None:
-    assert [_page_of_rotation(number) for number in _audit_pages(first, count, items)] == pages
 
 
 async def test_one_404_does_not_throw_a_mirror_away(mirrored: Mirrored) -> None:

@@ -1,0 +1,116 @@
+"""Pages of a store's inventory as upstream shows them, read for a check or a sweep."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from proxy.adapters.mirror import LeaseLost, MirrorRow
+from proxy.adapters.upstream import Call, Trace, Upstream
+from proxy.domain.budget import Lane
+from proxy.domain.delta import NEWEST, Observed, PageOf, Shown
+from proxy.domain.merge import listings_of, posted_of, release_id_of
+from proxy.domain.visibility import PAGE_WALL, Using, public_inventory
+from proxy.domain.wire import encode_json
+from proxy.errors import NotFound, UpstreamBroken
+from proxy.services.inventory_pages import inventory_page, items_of, seller_apart
+
+SHOWN = Shown(per_page=100, last_page=PAGE_WALL)
+
+PATIENCE_S = 120.0
+"""How long a call of a check or a sweep waits for budget when nobody waits for it."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What a check found, and the calls that it took. `pages` are those that a sweep read."""
+
+    calls: int = 0
+    added: int = 0
+    removed: int = 0
+    moved: int = 0
+    edited: int = 0
+    pages: int = 0
+    is_first: bool = False
+    """The store was read for the first time, or again as an operator wants it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a check works on, and by which lease."""
+
+    username: str
+    lane: Lane
+    trace: Trace
+    audits: int
+    renew: bool
+    found: Found
+    first_page: asyncio.Event
+    token: uuid.UUID | None = None
+
+    @property
+    def lease(self) -> uuid.UUID:
+        """Raises LeaseLost where there is none."""
+        if self.token is None:
+            raise LeaseLost
+        return self.token
+
+
+@dataclass(frozen=True, slots=True)
+class PageRead:
+    """`at` is when the page was asked for, `seller` the seller object of its rows as JSON."""
+
+    observed: Observed
+    rows: tuple[MirrorRow, ...]
+    seller: bytes | None
+    at: datetime
+
+
+@dataclass(slots=True)
+class StorePages:
+    """Reads pages, 100 rows each, in the order of listing."""
+
+    upstream: Upstream
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    async def read_if_there(self, look: Look, page: PageOf, lane: Lane) -> PageRead | None:
+        """None beyond the last page: a store may have shrunk since the sweep began."""
+        try:
+            return await self.read(replace(look, lane=lane), page)
+        except NotFound:
+            if page == NEWEST:
+                raise
+            return None
+
+    async def read(self, look: Look, page: PageOf) -> PageRead:
+        """Raises NotFound for a store that is not there, ProxyError for what is no page."""
+        began = self.now()
+        waits = look.lane is Lane.SHOPPER
+        call = Call(
+            "GET",
+            f"/users/{quote(look.username, safe='')}/inventory?status=For+Sale&sort=listed"
+            f"&sort_order={'asc' if page.ascending else 'desc'}&per_page={SHOWN.per_page}&page={page.number}",
+            look.lane,
+            Using.OPERATOR if self.upstream.operator else Using.NOBODY,
+            patience_s=None if waits else PATIENCE_S,
+        )
+        body = public_inventory(inventory_page(await self.upstream.fetch(call, look.trace)))
+        return _page_read(body, page, began)
+
+
+def _page_read(body: dict[str, object], page: PageOf, at: datetime) -> PageRead:
+    """Raises UpstreamBroken where a row says not what it is."""
+    rows, seller = [], None
+    for listing in listings_of(body):
+        listing_id, release_id = listing.get("id"), release_id_of(listing)
+        if type(listing_id) is not int or not 0 < listing_id < 2**63 or release_id is None:
+            raise UpstreamBroken("Discogs answered with a listing that says not what it is.")
+        row, its_seller = seller_apart(listing)
+        seller = seller or (encode_json(its_seller) if its_seller else None)
+        rows.append(MirrorRow(listing_id, release_id, encode_json(row), at, posted_of(listing)))
+    ids = tuple(row.listing_id for row in rows)
+    return PageRead(Observed(page, ids, items_of(body)), tuple(rows), seller, at)

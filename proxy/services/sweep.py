@@ -1,0 +1,81 @@
+"""A sweep: reads all pages of a store that upstream shows, and shows what it read once it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from matcher import store
+from matcher.database import Connection, Database
+from matcher.store import Priority
+from proxy.adapters import mirror
+from proxy.domain.budget import Lane
+from proxy.domain.delta import PageOf
+from proxy.services.store_pages import SHOWN, Look, PageRead, StorePages
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Sweep:
+    """Goes on where it was, after a restart too. The caller holds the lease of the store."""
+
+    database: Database
+    pages: StorePages
+    on_enqueued: Callable[[], None]
+
+    async def sweep(self, look: Look) -> None:
+        """Read every page that upstream shows. Raises ProxyError."""
+        async with self.database.connection() as connection:
+            page, swept = await mirror.swept(connection, look.username)
+        ids, items, queued = list(swept), 0, 0
+        while True:
+            read = await self.pages.read_if_there(look, PageOf(page + 1), Lane.SWEEP if page else look.lane)
+            if read is None:
+                break
+            page, items = page + 1, read.observed.items
+            seen = set(ids)
+            ids += [each for each in read.observed.ids if each not in seen]
+            async with self.database.transaction() as connection:
+                queued += await self._keep(connection, look, read)
+                await mirror.save_sweep(connection, look.username, look.lease, page=page, ids=ids, items=items)
+            look.found.pages += 1
+            look.first_page.set()
+            if page >= min(SHOWN.last_page, -(-items // SHOWN.per_page)):
+                break
+        end = await self._far_end(look, ids, items)
+        hole = range(-max(0, items - len(ids) - len(end)), 0) if end else ()
+        async with self.database.transaction() as connection:
+            await mirror.change(connection, look.username, look.lease, [*ids, *hole, *end])
+            await mirror.log_sync(connection, look.username, listings=len(ids) + len(end), new_releases=queued)
+        log.info("sweep", store=look.username, pages=page, listings=len(ids), request_id=look.trace.request_id)
+
+    async def _far_end(self, look: Look, ids: Sequence[int], items: int) -> list[int]:
+        """Of a store longer than upstream shows: what is seen from its other end, newest first."""
+        seen, end, number = set(ids), list[int](), 1
+        while len(ids) + len(end) < items and number <= SHOWN.last_page:
+            read = await self.pages.read_if_there(look, PageOf(number, ascending=True), Lane.SWEEP)
+            if read is None:
+                break
+            async with self.database.transaction() as connection:
+                await self._keep(connection, look, read)
+            look.found.pages += 1
+            new = [each for each in read.observed.ids if each not in seen]
+            end = new[::-1] + end
+            if len(new) < len(read.observed.ids):
+                break
+            number += 1
+        return end
+
+    async def _keep(self, connection: Connection, look: Look, read: PageRead) -> int:
+        """Write the rows of a page; returns how many releases were queued."""
+        await mirror.write_rows(connection, look.username, read.rows)
+        if read.seller is not None:
+            await mirror.write_seller(connection, look.username, read.seller)
+        releases = [row.release_id for row in read.rows]
+        queued = await store.enqueue(connection, releases, priority=Priority.HISTORY, store_username=look.username)
+        if queued:
+            self.on_enqueued()
+        return queued
