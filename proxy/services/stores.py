@@ -118,8 +118,8 @@ class StoreService:
     # --- what may be shown ---
 
     async def _shown(self, username: str, trace: Trace) -> _Shown:
-        """Checked behind where that is due, before where it is late; after the first page of a sweep where nothing
-        could be shown before.
+        """Checked behind where that is due, or under the first sweep, before where it is late; after the first page of
+        a sweep where nothing could be shown before.
         """
         if self.checks.is_unknown(username):
             raise NotFound("User does not exist or may have been deleted.")
@@ -131,7 +131,7 @@ class StoreService:
             if not shown.ids and shown.total:
                 raise Degraded("What is stored of the store is too old to be shown.", AGAIN_S)
         elif (self._is_due(shown.state) or shown.aged) and not self.checks.is_held(username):
-            is_late = self._age_s(shown.state) >= 2 * self.fresh_for_s
+            is_late = shown.state.is_mirrored and self._age_s(shown.state) >= 2 * self.fresh_for_s
             check = await self._begin(shown, Lane.SHOPPER if is_late else Lane.CHECK, trace)
             if is_late and await check.ended(self.deadline_s) and check.error is None:
                 shown = replace(await self._look(username), waited=True)
