@@ -26,7 +26,7 @@ from proxy.services.comparison import Comparison
 from proxy.services.store_pages import Found, Look, StorePages
 from proxy.services.sweep import Sweep
 
-LEASE_S = 20.0
+LEASE_S = 10.0
 """Prolonged while a check lives: after a process was killed another takes its store over so soon."""
 
 GONE_AFTER_S = 600.0
