@@ -22,7 +22,8 @@ def inventory_page(answer: Answer) -> dict[str, object]:
 
 def _has_number(body: dict[str, object], key: str) -> bool:
     pagination = body.get("pagination")
-    return isinstance(pagination, dict) and type(pagination.get(key)) is int
+    value = pagination.get(key) if isinstance(pagination, dict) else None
+    return type(value) is int and value >= 0
 
 
 def _message(body: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -20,6 +20,9 @@ from proxy.errors import NotFound, UpstreamBroken
 from proxy.services.inventory_pages import inventory_page, items_of, seller_apart
 
 SHOWN = Shown(per_page=100, last_page=PAGE_WALL)
+
+ITEMS_MAX = 2_000_000
+"""Of a store. What it says is kept in memory: a number by mistake must not fill that."""
 
 PATIENCE_S = 120.0
 """How long a call of a check or a sweep waits for budget when nobody waits for it."""
@@ -99,18 +102,43 @@ class StorePages:
             patience_s=None if waits else PATIENCE_S,
         )
         body = public_inventory(inventory_page(await self.upstream.fetch(call, look.trace)))
-        return _page_read(body, page, began)
+        read = _page_read(body, look.username, page, began)
+        if trouble := _trouble(read.observed):
+            raise UpstreamBroken(f"Discogs answered with a page that cannot be: {trouble}.")
+        return read
 
 
-def _page_read(body: dict[str, object], page: PageOf, at: datetime) -> PageRead:
+def _page_read(body: dict[str, object], username: str, page: PageOf, at: datetime) -> PageRead:
     """Raises UpstreamBroken where a row says not what it is."""
     rows, seller = [], None
     for listing in listings_of(body):
-        listing_id, release_id = listing.get("id"), release_id_of(listing)
-        if type(listing_id) is not int or not 0 < listing_id < 2**63 or release_id is None:
-            raise UpstreamBroken("Discogs answered with a listing that says not what it is.")
+        listing_id, release_id = _id_of(listing), release_id_of(listing)
         row, its_seller = seller_apart(listing)
+        if listing_id is None or release_id is None or _is_another(its_seller, username):
+            raise UpstreamBroken("Discogs answered with a listing that says not what it is, or is another seller's.")
         seller = seller or (encode_json(its_seller) if its_seller else None)
         rows.append(MirrorRow(listing_id, release_id, encode_json(row), at, posted_of(listing)))
     ids = tuple(row.listing_id for row in rows)
     return PageRead(Observed(page, ids, items_of(body)), tuple(rows), seller, at)
+
+
+def _id_of(listing: Mapping[str, object]) -> int | None:
+    listing_id = listing.get("id")
+    return listing_id if type(listing_id) is int and 0 < listing_id < 2**63 else None
+
+
+def _is_another(seller: object, username: str) -> bool:
+    """`username` is lower case."""
+    name = seller.get("username") if isinstance(seller, dict) else None
+    return isinstance(name, str) and name.lower() != username
+
+
+def _trouble(observed: Observed) -> str | None:
+    """Of a page by itself: a store that is read from such pages would be shown short, or with listings twice."""
+    if observed.items > ITEMS_MAX:
+        return f"{observed.items} listings are more than any store has"
+    if len(set(observed.ids)) < len(observed.ids):
+        return "a listing is on it twice"
+    if len(observed.ids) != SHOWN.rows_due(observed.page, observed.items):
+        return f"{len(observed.ids)} rows on page {observed.page.number} of {observed.items} listings"
+    return None
