@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -12,7 +12,8 @@ from matcher.database import Connection, Database
 from matcher.store import Priority
 from proxy.adapters import mirror
 from proxy.domain.budget import Lane
-from proxy.domain.delta import PageOf
+from proxy.domain.delta import NEWEST, PageOf
+from proxy.errors import UpstreamBroken
 from proxy.services.store_pages import SHOWN, Look, PageRead, StorePages
 
 log = structlog.get_logger()
@@ -30,12 +31,15 @@ class Sweep:
         """Read every page that upstream shows. Raises ProxyError."""
         async with self.database.connection() as connection:
             page, swept = await mirror.swept(connection, look.username)
-        ids, items, queued = list(swept), 0, 0
+        ids, items, queued, last = list(swept), 0, 0, frozenset[int]()
         while True:
             read = await self.pages.read_if_there(look, PageOf(page + 1), Lane.SWEEP if page else look.lane)
             if read is None:
+                items = await self._items_of_end(look, page)
                 break
-            page, items = page + 1, read.observed.items
+            if last and last == frozenset(read.observed.ids):
+                raise UpstreamBroken("Discogs answers with the same page for different ones.")
+            page, items, last = page + 1, read.observed.items, frozenset(read.observed.ids)
             seen = set(ids)
             ids += [each for each in read.observed.ids if each not in seen]
             async with self.database.transaction() as connection:
@@ -52,10 +56,18 @@ class Sweep:
             await mirror.log_sync(connection, look.username, listings=len(ids) + len(end), new_releases=queued)
         log.info("sweep", store=look.username, pages=page, listings=len(ids), request_id=look.trace.request_id)
 
+    async def _items_of_end(self, look: Look, page: int) -> int:
+        """How many listings there are, if `page` can be the last one. Raises UpstreamBroken if it cannot."""
+        items = (await self.pages.read(replace(look, lane=Lane.SWEEP), NEWEST)).observed.items
+        if items > page * SHOWN.per_page:
+            raise UpstreamBroken(f"Discogs says that there is no page {page + 1} of {items} listings.")
+        return items
+
     async def _far_end(self, look: Look, ids: Sequence[int], items: int) -> list[int]:
         """Of a store longer than upstream shows: what is seen from its other end, newest first."""
         seen, end, number = set(ids), list[int](), 1
-        while len(ids) + len(end) < items and number <= SHOWN.last_page:
+        is_longer = items > SHOWN.last_page * SHOWN.per_page  # else what is missing was missed: the comparison finds it
+        while is_longer and len(ids) + len(end) < items and number <= SHOWN.last_page:
             read = await self.pages.read_if_there(look, PageOf(number, ascending=True), Lane.SWEEP)
             if read is None:
                 break
