@@ -13,17 +13,18 @@ HELD_MAX = 10_000
 class HoldDown:
     """What failed a moment ago. Times are seconds of any clock."""
 
-    _until: dict[Hashable, float] = field(default_factory=dict)
+    _held: dict[Hashable, tuple[float, float]] = field(default_factory=dict)
+    """By key since when, and until when."""
 
-    def failed(self, key: Hashable, now: float) -> None:
-        if len(self._until) >= HELD_MAX:
-            self._until.clear()
-        self._until[key] = now + HOLD_DOWN_S
+    def failed(self, key: Hashable, now: float, for_s: float = HOLD_DOWN_S) -> None:
+        if len(self._held) >= HELD_MAX:
+            self._held.clear()
+        self._held[key] = now, now + for_s
 
     def holds(self, key: Hashable, now: float) -> bool:
         """A clock that was set back holds nothing for longer than it should."""
-        until = self._until.get(key)
-        if until is None or 0 < until - now <= HOLD_DOWN_S:
-            return until is not None
-        del self._until[key]
+        since, until = self._held.get(key, (now, now))
+        if since <= now < until:
+            return True
+        self._held.pop(key, None)
         return False

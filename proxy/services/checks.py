@@ -20,8 +20,8 @@ from proxy.adapters import mirror
 from proxy.adapters.mirror import LeaseLost, StoreState
 from proxy.adapters.upstream import Trace, Upstream
 from proxy.domain.budget import Lane
-from proxy.domain.hold_down import HoldDown
-from proxy.errors import Degraded, NotFound, ProxyError
+from proxy.domain.hold_down import HOLD_DOWN_S, HoldDown
+from proxy.errors import Degraded, NotFound, ProxyError, UpstreamBroken
 from proxy.services.comparison import Comparison
 from proxy.services.store_pages import Found, Look, StorePages
 from proxy.services.sweep import Sweep
@@ -33,7 +33,10 @@ GONE_AFTER_S = 600.0
 """A mirrored store that upstream says is not there is forgotten when it still says so after that: a sweep is dear."""
 
 ATTEMPTS = 3
-"""Of comparing a store that changes while it is read. The last one may fail: then it is swept."""
+"""Of comparing a store that changes while it is read. Where all fail it is swept, and compared again."""
+
+CONTRADICTED_S = 300.0
+"""How long a store that contradicts itself even then is left alone: finding that out is dear."""
 
 BUSY_LOOK_S = 0.25
 
@@ -64,6 +67,11 @@ class Check:
         if self.task is not None:
             await asyncio.wait({self.task}, timeout=within_s)
         return self.task is None or self.task.done()
+
+
+def held_for_s(error: Exception | None) -> float:
+    """Seconds in which what failed is not tried again."""
+    return max(HOLD_DOWN_S, getattr(error, "retry_after_s", None) or 0.0)
 
 
 @dataclass(slots=True)
@@ -124,7 +132,7 @@ class CheckService:
             await self._leased(look)
         except (ProxyError, DatabaseUnavailable) as error:
             log.warning("check ended early", store=look.username, error=str(error), request_id=look.trace.request_id)
-            self._held.failed(look.username, self.now().timestamp())
+            self._held.failed(look.username, self.now().timestamp(), held_for_s(error))
             if isinstance(error, NotFound):
                 self._unknown.failed(look.username, self.now().timestamp())
             check.error = error
@@ -188,10 +196,17 @@ class CheckService:
                 look.first_page.set()
 
     async def _sweep_and_compare(self, look: Look, state: StoreState) -> None:
+        """A sweep shows what is on its pages; that it is true a comparison must say. Raises ProxyError."""
         look.found.is_first = not state.is_mirrored or state.purged
-        if look.found.is_first or look.renew:
-            await self._sweep.sweep(look)
+        is_to_be_swept = look.found.is_first or look.renew
+        if not is_to_be_swept and await self._is_made_true(look, state):
+            return
+        await self._sweep.sweep(look)
+        if not await self._is_made_true(look, state):
+            raise UpstreamBroken("Discogs contradicts itself about the store.", CONTRADICTED_S)
+
+    async def _is_made_true(self, look: Look, state: StoreState) -> bool:
         for _ in range(ATTEMPTS):
             if await self._comparison.compare(look, state.audit_page):
-                return
-        await self._sweep.sweep(look)
+                return True
+        return False

@@ -30,7 +30,7 @@ from proxy.domain.visibility import SAFE_METHODS, is_poor
 from proxy.domain.wire import decode_json
 from proxy.errors import NotFound
 from proxy.services.behind import Behind
-from proxy.services.checks import Check, CheckService
+from proxy.services.checks import Check, CheckService, held_for_s
 from proxy.services.copies import TooPoor
 from proxy.settings import OFFICIAL_API_URL
 
@@ -195,7 +195,7 @@ class MirrorService:
     async def _checked(self, check: Check, username: str, within_s: float | None = None) -> None:
         """Until it has ended, for so long at most; then it goes on. What fails is held down."""
         if not await check.ended(within_s) or check.error is not None:
-            self._held.failed(username, self.now().timestamp())
+            self._held.failed(username, self.now().timestamp(), held_for_s(check.error))
 
     async def _check_written(self, request: ShopRequest, listing_id: int | None, request_id: str) -> None:
         username = await self._store_of(listing_id) if listing_id else None

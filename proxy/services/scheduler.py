@@ -25,7 +25,7 @@ from proxy.adapters.upstream import Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.hold_down import HoldDown
 from proxy.domain.schedule import Forecast, Pace, Store, Task, Work, choose, forecast, tracked
-from proxy.services.checks import Check, CheckService
+from proxy.services.checks import Check, CheckService, held_for_s
 from proxy.services.demand import Demand
 
 TICK_S = 1.0
@@ -183,7 +183,7 @@ class Scheduler:
         if check.error is None:
             self.wake()
             return
-        self._held.failed(username, self.clock())
+        self._held.failed(username, self.clock(), held_for_s(check.error))
         if "discogs" in self.upstream.troubles():
             self._held.failed(ALL, self.clock())
 
