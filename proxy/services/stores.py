@@ -73,8 +73,8 @@ class _Shown:
 
     @property
     def coverage(self) -> dict[str, int] | None:
-        """None where all of the store is shown."""
-        if self.state.is_mirrored and len(self.ids) == self.total:
+        """None where all of the store is shown; what its first sweep read a check must confirm."""
+        if self.state.is_mirrored and self.state.checked_at and len(self.ids) == self.total:
             return None
         return {"known": len(self.ids), "total": max(self.total, len(self.ids))}
 
