@@ -90,7 +90,7 @@ class World:
 
     def churn(self) -> None:
         for kind in ("sale", "addition", "sale", "edit_moving", "relisting"):
-            self.discogs.churn(STORE, 1, kind)  # type: ignore[arg-type] # a tuple of literals is one of str
+            self.discogs.churn(STORE, 1, kind)
 
     async def check_pages(self, url: str, *numbers: int) -> None:
         """They are as Discogs would give them, wherever they come from."""
