@@ -21,7 +21,7 @@ from proxy.domain.request import Reuse, Served, ShopRequest
 from proxy.domain.visibility import as_the_client_asked, public_inventory
 from proxy.domain.wire import encode_json
 from proxy.services.answers import document, error_served, made_public, served, unchanged
-from proxy.services.copies import FAILURES, Copies, is_failure
+from proxy.services.copies import FAILURES, Copies, failure, is_failure, too_old
 from proxy.services.mirror import FromMirror, MirrorService
 
 ADVISED_MAX = 1000
@@ -48,12 +48,14 @@ class InventoryService:
             return await self._from_mirror(request, username, audience, found)
         try:
             answer = await self._from_upstream(request, username, audience, trace)
-        except FAILURES:
+        except FAILURES as error:
             if (instead := await self._instead(request, username, audience)) is None:
-                raise
+                raise (too_old(error) if found.renew else error) from error
             return instead
         if is_failure(answer.status):
-            return await self._instead(request, username, audience) or answer
+            if (instead := await self._instead(request, username, audience)) is None and found.renew:
+                raise too_old(failure(answer.status))
+            return instead or answer
         if answer.status == 200:
             self.mirror.begin_behind(username, found, trace.request_id)
         return answer
