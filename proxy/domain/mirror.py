@@ -84,8 +84,11 @@ class MirrorPage:
 
 
 def page_asked_for(raw_query: str) -> MirrorPage | None:
-    """None for what the mirror cannot answer just as Discogs would: another sort, a search, a value that is none."""
-    pairs = [(name.lower(), value) for name, value in parse_qsl(raw_query, keep_blank_values=True)]
+    """None for what the mirror cannot answer just as Discogs would: another sort, a search, a value that is none.
+
+    Nothing says what Discogs makes of `PAGE`: a name in other case is another name.
+    """
+    pairs = parse_qsl(raw_query, keep_blank_values=True)
     asked = dict(pairs)
     known = {"page", "per_page", "sort", "sort_order", "status", *OWN_PARAMETERS}
     strange = [name for name in asked if name not in known and not is_credential_parameter(name)]
@@ -112,14 +115,14 @@ def pagination(page: MirrorPage, items: int, base_url: str, raw_query: str) -> d
         for name, value in parse_qsl(raw_query, keep_blank_values=True)
         if name.lower() not in ("page", *OWN_PARAMETERS)
     ]
-    sized = any(name.lower() == "per_page" and value for name, value in asked)
+    sized = any(name == "per_page" and value for name, value in asked)
 
     def url(number: int) -> str:
         place = ("page", str(number))
         if sized:
-            kept = [(name, str(page.per_page) if name.lower() == "per_page" else value) for name, value in asked]
+            kept = [(name, str(page.per_page) if name == "per_page" else value) for name, value in asked]
             return f"{base_url}?{urlencode([*kept, place])}"
-        others = [(name, value) for name, value in asked if name.lower() != "per_page"]
+        others = [(name, value) for name, value in asked if name != "per_page"]
         return f"{base_url}?{urlencode([place, *others, ('per_page', str(page.per_page))])}"
 
     return {

@@ -19,6 +19,8 @@ T = TypeVar("T")
 TEXT_LONGEST = 200
 FIELDS_MOST = 64
 FIELD = re.compile(r"[A-Za-z_]{1,40}")
+YEAR = re.compile(r"[1-9][0-9]{3}")
+DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 COPIES = re.compile(r"\d+\s*x\s*")
 """As in `2xLP`."""
 
@@ -142,7 +144,7 @@ def _year(query: Mapping[str, str]) -> int | None:
     value = query.get("year", "")
     if not value:
         return None
-    if not (value.isascii() and value.isdecimal() and len(value) == 4):
+    if not YEAR.fullmatch(value):
         raise BadRequest("year must be a year of four digits.")
     return int(value)
 
@@ -151,13 +153,14 @@ def _price(query: Mapping[str, str], name: str) -> float | None:
     value = query.get(name, "")
     if not value:
         return None
-    try:
-        price = float(value)
-    except ValueError:
-        price = math.nan
-    if not (math.isfinite(price) and price >= 0):
-        raise BadRequest(f"{name} must be a number from 0 up.")
+    if (price := decimal(value)) is None:
+        raise BadRequest(f"{name} must be a number from 0 up, as in 9.50.")
     return price
+
+
+def decimal(text: str) -> float | None:
+    """Digits with or without a fraction; None for whatever else Python takes for a number: `1_0`, `1e3`, `nan`, `٣`."""
+    return float(text) if DECIMAL.fullmatch(text) else None
 
 
 def _condition(query: Mapping[str, str]) -> str | None:

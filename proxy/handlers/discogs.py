@@ -17,6 +17,7 @@ from proxy.domain.origins import public_origin
 from proxy.domain.policy import Decision
 from proxy.domain.request import Served, ShopRequest, Streamed, split_target
 from proxy.domain.resources import UNKNOWN, Kind, Resource, resource_of
+from proxy.domain.store_query import decimal
 from proxy.domain.validators import headers_of_304, is_known
 from proxy.domain.visibility import SAFE_METHODS, Plan, Refuse, depends_on_username, plan
 from proxy.domain.wire import accepts_gzip
@@ -128,12 +129,8 @@ def origin_of(request: web.Request) -> str:
 def audience_of(request: web.Request) -> Audience:
     """What the shop may see, narrowed by `min_confidence`. Raises BadRequest."""
     settings = request.app[keys.SETTINGS]
-    least = request.query.get("min_confidence", "0")
-    try:
-        min_confidence = float(least)
-    except ValueError:
-        min_confidence = -1.0
-    if not 0 <= min_confidence <= 100:
+    min_confidence = decimal(request.query.get("min_confidence", "0"))
+    if min_confidence is None or min_confidence > 100:
         raise BadRequest("min_confidence must be a number from 0 to 100.")
     pending_from = settings.cache_persistence_threshold if settings.audio_visible == "all" else None
     return Audience(pending_from, min_confidence)

@@ -120,8 +120,8 @@ def answer_headers(upstream: Upstream | None, decision: Decision, trace: Trace |
         headers["X-Request-Id"] = trace.request_id
     if decision.age_s is not None:
         headers["Age"] = str(int(decision.age_s))
-    if upstream is not None:
-        limit, remaining = upstream.limit, upstream.remaining
+    if upstream is not None and (limit := upstream.limit):  # without a limit there is nothing to tell
+        remaining = upstream.remaining
         headers["X-Discogs-Ratelimit"] = str(limit)
         headers["X-Discogs-Ratelimit-Used"] = str(max(0, limit - remaining))
         headers["X-Discogs-Ratelimit-Remaining"] = str(remaining)

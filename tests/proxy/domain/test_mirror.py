@@ -34,6 +34,8 @@ PATH = f"/users/{STORE}/inventory"
         ("status=none", None),
         ("sort_order=up", None),
         ("page=1;sort=price", None),
+        ("PAGE=2", None),
+        ("page=1&Sort_Order=desc", None),
     ],
 )
 def test_the_mirror_answers_what_it_can_answer_exactly(query: str, page: MirrorPage | None) -> None:

@@ -429,3 +429,12 @@ async def test_without_the_database_reads_go_on_and_come_back_by_themselves(
 def test_the_catalogue_has_what_these_tests_need() -> None:
     catalogue = Catalogue.generate(seed=7, stores={STORE: 120, "small_shop": 12})
     assert len(catalogue.for_sale(STORE)) == 120
+
+
+@pytest.mark.parametrize(("limit", "told"), [("0", None), ("60", "60")])
+async def test_a_limit_is_told_only_where_there_is_one(start_proxy: StartProxy, limit: str, told: str | None) -> None:
+    proxy = await start_proxy(DISCOGS_RATE_LIMIT=limit)
+    for _ in range(3):
+        response, _ = await proxy.get(INVENTORY)
+        assert response.headers.get("X-Discogs-Ratelimit") == told
+        assert ("X-Discogs-Ratelimit-Remaining" in response.headers) is (told is not None)
