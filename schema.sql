@@ -266,8 +266,27 @@ CREATE TABLE IF NOT EXISTS store_hours (
   PRIMARY KEY (store_username, hour)
 );
 
+ALTER TABLE store_hours
+  ADD COLUMN IF NOT EXISTS requests bigint NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS hits bigint NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS client_calls bigint NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS upstream_calls bigint NOT NULL DEFAULT 0;
+
+COMMENT ON COLUMN store_hours.hits IS 'requests answered fresh, without waiting for a call';
+COMMENT ON COLUMN store_hours.client_calls IS 'calls that clients would have made without us';
+COMMENT ON COLUMN store_hours.upstream_calls IS 'calls for its inventory, whatever they were for';
 COMMENT ON COLUMN store_hours.replaced_calls IS 'calls that clients would have made, answered without asking upstream';
 COMMENT ON COLUMN store_hours.check_calls IS 'calls that keeping the mirror true has cost';
+
+CREATE TABLE IF NOT EXISTS call_hours (
+  hour timestamptz PRIMARY KEY,
+  requests bigint NOT NULL,
+  hits bigint NOT NULL,
+  client_calls bigint NOT NULL,
+  upstream_calls bigint NOT NULL
+);
+
+COMMENT ON TABLE call_hours IS 'the same of all answers and calls, those that belong to no store included';
 
 -- The budget of calls to Discogs -------------------------------------------------------------------------------------
 -- The calls of the last minute of all processes behind one address; each process writes its own rows anew.

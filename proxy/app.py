@@ -28,7 +28,7 @@ from proxy.adapters.variants import Variants
 from proxy.background import Health, running
 from proxy.domain.budget import Budget, Lane
 from proxy.domain.lifetimes import LIFETIMES
-from proxy.domain.resources import Kind
+from proxy.domain.resources import Kind, resource_of
 from proxy.domain.schedule import Pace
 from proxy.domain.visibility import OperatorCredential
 from proxy.errors import NotFound
@@ -115,8 +115,9 @@ async def upstream(app: web.Application) -> AsyncIterator[None]:
 
     def on_call(call: Call, ended: int | str, seconds: float) -> None:
         outcome = f"{ended // 100}xx" if isinstance(ended, int) else ended
-        metrics.upstream_calls.labels(call.lane.value, outcome).inc()
-        metrics.upstream_seconds.labels(call.lane.value).observe(seconds)
+        store = resource_of(call.target.partition("?")[0]).store
+        metrics.called(store, call.lane.value, outcome, seconds)
+        app[keys.DEMAND].called(store)
         if call.lane in (Lane.CHECK, Lane.SWEEP):
             app[keys.SCHEDULER].page_read()
 
@@ -190,7 +191,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         content_max_age_s=settings.content_max_age_ms / 1000,
         on_enqueued=wake,
     )
-    demand = app[keys.DEMAND] = Demand(database, {each.alias.lower(): each.username for each in settings.stores})
+    demand = app[keys.DEMAND] = Demand(database)
     checks = app[keys.CHECKS] = CheckService(
         database, discogs_api, wake, lambda username, check: app[keys.SCHEDULER].ended(username, check)
     )
@@ -221,6 +222,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     app[keys.STORES] = StoreService(
         database,
         checks,
+        app[keys.SCHEDULER].is_tracked,
         settings.discogs_api_url,
         fresh_for_s=settings.new_listing_check_interval_ms / 1000,
         audited_each_s=settings.inventory_sync_interval_ms / 1000,
@@ -244,6 +246,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     await app[keys.PURGE].stop()
     await shared.stop()
     await responses.close()
+    await demand.stop()
 
 
 def lifetimes(settings: Settings) -> dict[Kind, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from matcher.database import Database
@@ -50,5 +52,5 @@ TRACE = web.RequestKey("trace", Trace)
 DECISION = web.RequestKey("decision", Decision)
 KIND = web.RequestKey("kind", str)
 """What was asked for, as a metric label: a bounded set."""
-CLIENT_CALLS = web.RequestKey("client_calls", int)
-"""How many calls a direct client would have needed for the answer, where it is not one."""
+STORES_ASKED = web.RequestKey[Mapping[str, int]]("stores_asked", dict)
+"""The stores that are asked for, in lower case, and how many calls a direct client would have needed for each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -11,15 +12,25 @@ disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for
 SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 CALLS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 100, 200)
 CONFIDENCE = tuple(range(10, 101, 10))
+STALENESS = (1, 5, 15, 30, 60, 90, 120, 300, 600, 1800, 3600, 7200, 10800, 21600)
+
+OTHER = "other"
+"""The label of all stores that are not tracked: a crawler of names must not make a series of each."""
 
 
 @dataclass(slots=True)
 class Metrics:
-    """Children are made once here or looked up by a bounded set of labels."""
+    """Children are made once here or looked up by a bounded set of labels.
+
+    The label `store` names those that are tracked; what belongs to none, or to several, has none.
+    """
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     requests: Counter = field(init=False)
     request_seconds: Histogram = field(init=False)
+    client_calls: Counter = field(init=False)
+    staleness: Histogram = field(init=False)
+    store_calls: Counter = field(init=False)
     upstream_calls: Counter = field(init=False)
     upstream_seconds: Histogram = field(init=False)
     upstream_remaining: Gauge = field(init=False)
@@ -34,19 +45,40 @@ class Metrics:
     sweep_pages: Gauge = field(init=False)
     degraded: Gauge = field(init=False)
     restarts: Gauge = field(init=False)
-    _of_requests: dict[tuple[str, str, int | str], tuple[Counter, Histogram]] = field(default_factory=dict)
+    _tracked: frozenset[str] = frozenset()
+    _of_requests: dict[tuple[str, str, int | str, str], tuple[Counter, Histogram]] = field(default_factory=dict)
+    _of_answers: dict[tuple[str, str], tuple[Counter, Histogram]] = field(default_factory=dict)
     """Looking a child up costs more than counting."""
 
     def __post_init__(self) -> None:
         registry = self.registry
         self.requests = Counter(
-            "discogs_proxy_requests", "Requests answered.", ("kind", "source", "status"), registry=registry
+            "discogs_proxy_requests", "Requests answered.", ("kind", "source", "status", "store"), registry=registry
         )
         self.request_seconds = Histogram(
             "discogs_proxy_request_seconds",
             "Time to answer a request.",
             ("kind", "source"),
             buckets=SECONDS,
+            registry=registry,
+        )
+        self.client_calls = Counter(
+            "discogs_proxy_client_calls",
+            "Calls that clients would have made to Discogs without the proxy.",
+            ("kind", "store"),
+            registry=registry,
+        )
+        self.staleness = Histogram(
+            "discogs_proxy_staleness_seconds",
+            "Of each answer from the mirror or a copy: how long before it that was last found true.",
+            ("kind", "store"),
+            buckets=STALENESS,
+            registry=registry,
+        )
+        self.store_calls = Counter(
+            "discogs_proxy_store_upstream_calls",
+            "Calls sent to Discogs for the inventory of a store.",
+            ("store", "lane"),
             registry=registry,
         )
         self.upstream_calls = Counter(
@@ -101,7 +133,10 @@ class Metrics:
             registry=registry,
         )
         self.sweep_pages = Gauge(
-            "discogs_proxy_sweep_pages", "Pages of the sweeps that are due: read, left.", ("state",), registry=registry
+            "discogs_proxy_sweep_pages",
+            "Of each tracked store whose sweep is due: pages read, left.",
+            ("store", "state"),
+            registry=registry,
         )
         self.degraded = Gauge(
             "discogs_proxy_degraded", "1 while something is degraded, as /readyz tells.", ("reason",), registry=registry
@@ -113,12 +148,47 @@ class Metrics:
             registry=registry,
         )
 
-    def answered(self, kind: str, source: str, status: int | str, seconds: float) -> None:
-        """A request was answered."""
-        labels = kind, source, status
+    def track(self, usernames: Collection[str]) -> None:
+        """These stores have series of their own from now on; those of others end."""
+        gone, self._tracked = self._tracked.difference(usernames), frozenset(usernames)
+        for username in gone:
+            for metric in (self.requests, self.client_calls, self.staleness, self.store_calls, self.sweep_pages):
+                metric.remove_by_labels({"store": username})
+        if gone:
+            self._of_requests.clear()
+            self._of_answers.clear()
+
+    def answered(
+        self, kind: str, source: str, status: int | str, seconds: float, stores: Mapping[str, int] | None = None
+    ) -> None:
+        """A request was answered, of `stores`."""
+        labels = kind, source, status, self._label(stores)
         if labels not in self._of_requests:
-            counter = self.requests.labels(kind, source, str(status))
+            counter = self.requests.labels(kind, source, str(status), labels[3])
             self._of_requests[labels] = counter, self.request_seconds.labels(kind, source)
         counter, histogram = self._of_requests[labels]
         counter.inc()
         histogram.observe(seconds)
+
+    def served(self, kind: str, stores: Mapping[str, int], client_calls: int, age_s: float | None) -> None:
+        """It was one that Discogs would have answered; `age_s` None: Discogs has."""
+        labels = kind, self._label(stores)
+        if labels not in self._of_answers:
+            self._of_answers[labels] = self.client_calls.labels(*labels), self.staleness.labels(*labels)
+        counter, histogram = self._of_answers[labels]
+        counter.inc(client_calls)
+        if age_s is not None:
+            histogram.observe(age_s)
+
+    def called(self, username: str | None, lane: str, outcome: str, seconds: float) -> None:
+        """Discogs was asked, for the inventory of this store or for something else."""
+        self.upstream_calls.labels(lane, outcome).inc()
+        self.upstream_seconds.labels(lane).observe(seconds)
+        if username:
+            self.store_calls.labels(self._named(username), lane).inc()
+
+    def _label(self, stores: Mapping[str, int] | None) -> str:
+        return self._named(next(iter(stores))) if stores and len(stores) == 1 else ""
+
+    def _named(self, username: str) -> str:
+        return username if username in self._tracked else OTHER

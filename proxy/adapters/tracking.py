@@ -1,29 +1,50 @@
-"""All SQL of which stores are watched: who asked for them, and what their checks cost and replaced."""
+"""All SQL of which stores are watched, and of what is counted by the hour: calls that were made and calls spared."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from matcher.database import Connection
-from proxy.domain.schedule import Store
+from proxy.domain.counting import Calls
+from proxy.domain.schedule import REQUESTS_TO_TRACK, Store
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Counted:
-    """What happened to a store since it was last written: `asked_at` the latest requests."""
+    """What happened to a store since it was last written; counted in place, as each request does so.
 
-    asked_at: tuple[datetime, ...] = ()
+    `asked_at` are the latest requests. `replaced_calls` and `check_calls` are what the schedule goes by, the first four
+    what operators see.
+    """
+
+    requests: int = 0
+    hits: int = 0
+    client_calls: int = 0
+    upstream_calls: int = 0
     replaced_calls: int = 0
     check_calls: int = 0
+    asked_at: deque[datetime] = field(default_factory=lambda: deque(maxlen=REQUESTS_TO_TRACK))
+
+    def add(self, later: Counted) -> None:
+        self.requests += later.requests
+        self.hits += later.hits
+        self.client_calls += later.client_calls
+        self.upstream_calls += later.upstream_calls
+        self.replaced_calls += later.replaced_calls
+        self.check_calls += later.check_calls
+        self.asked_at.extend(later.asked_at)
 
 
-async def count(connection: Connection, found: Mapping[str, Counted]) -> None:
-    """Of stores that are known; in the order of their names, as two writers must not deadlock."""
-    rows = sorted(found.items())
+async def count(connection: Connection, found: Mapping[str, Counted], together: Counted) -> None:
+    """Of stores that are known, and of all answers and calls `together`.
+
+    In the order of their names, as two writers must not deadlock.
+    """
     await connection.executemany(
         """
         WITH known AS (
@@ -33,14 +54,48 @@ async def count(connection: Connection, found: Mapping[str, Counted]) -> None:
           WHERE username = $1
           RETURNING username
         )
-        INSERT INTO store_hours AS h (store_username, hour, replaced_calls, check_calls)
-        SELECT username, date_trunc('hour', now()), $3, $4 FROM known
+        INSERT INTO store_hours AS h
+          (store_username, hour, requests, hits, client_calls, upstream_calls, replaced_calls, check_calls)
+        SELECT username, date_trunc('hour', now()), $3, $4, $5, $6, $7, $8 FROM known
         ON CONFLICT (store_username, hour) DO UPDATE SET
+          requests = h.requests + excluded.requests,
+          hits = h.hits + excluded.hits,
+          client_calls = h.client_calls + excluded.client_calls,
+          upstream_calls = h.upstream_calls + excluded.upstream_calls,
           replaced_calls = h.replaced_calls + excluded.replaced_calls,
           check_calls = h.check_calls + excluded.check_calls
         """,
-        [(name, list(each.asked_at), each.replaced_calls, each.check_calls) for name, each in rows],
+        [
+            (name, list(each.asked_at), *_shown(each), each.replaced_calls, each.check_calls)
+            for name, each in sorted(found.items())
+        ],
     )
+    await connection.execute(
+        """
+        INSERT INTO call_hours AS h (hour, requests, hits, client_calls, upstream_calls)
+        VALUES (date_trunc('hour', now()), $1, $2, $3, $4)
+        ON CONFLICT (hour) DO UPDATE SET
+          requests = h.requests + excluded.requests,
+          hits = h.hits + excluded.hits,
+          client_calls = h.client_calls + excluded.client_calls,
+          upstream_calls = h.upstream_calls + excluded.upstream_calls
+        """,
+        *_shown(together),
+    )
+
+
+def _shown(counted: Counted) -> tuple[int, int, int, int]:
+    return counted.requests, counted.hits, counted.client_calls, counted.upstream_calls
+
+
+async def calls_of_a_day(connection: Connection) -> tuple[dict[str, Calls], Calls]:
+    """Of the last 23 to 24 hours: by store, and of everything together."""
+    sums = "sum(requests)::bigint, sum(hits)::bigint, sum(client_calls)::bigint, sum(upstream_calls)::bigint"
+    of_stores = await connection.fetch(
+        f"SELECT store_username, {sums} FROM store_hours WHERE hour > now() - interval '24 hours' GROUP BY 1"  # noqa: S608 - no value is put in
+    )
+    together = await connection.fetchrow(f"SELECT {sums} FROM call_hours WHERE hour > now() - interval '24 hours'")  # noqa: S608 - no value is put in
+    return {name: Calls(*sums) for name, *sums in of_stores}, Calls(*(each or 0 for each in together or ()))
 
 
 async def stores(connection: Connection, named: Collection[str], *, everything: bool = False) -> list[Store]:
@@ -101,3 +156,4 @@ async def known_listings(connection: Connection) -> dict[str, int]:
 async def forget_hours(connection: Connection) -> None:
     """What no decision looks at any more."""
     await connection.execute("DELETE FROM store_hours WHERE hour < now() - interval '26 hours'")
+    await connection.execute("DELETE FROM call_hours WHERE hour < now() - interval '26 hours'")

@@ -7,6 +7,7 @@ that is not in it is passed on as it is, with none of our policy and never with 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import unquote
@@ -43,7 +44,18 @@ class Resource:
     release_id: int | None = None
     username: str | None = None
 
+    @property
+    def store(self) -> str | None:
+        """Whose inventory it is, in lower case; None for anything else."""
+        return self.username.lower() if self.username and self.kind is Kind.INVENTORY else None
 
+    @property
+    def client_calls(self) -> Mapping[str, int]:
+        """By store: the calls that an answer to this spares a client."""
+        return {self.store: 1} if self.store else NO_STORES
+
+
+NO_STORES: Mapping[str, int] = {}
 UNKNOWN = Resource(Kind.UNKNOWN)
 
 TABLE: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(

@@ -37,6 +37,7 @@ class MethodNotAllowed(ProxyError):
 async def discogs(request: web.Request) -> web.StreamResponse:
     shop_request = read_request(request)
     request[keys.KIND] = shop_request.resource.kind.value
+    request[keys.STORES_ASKED] = shop_request.resource.client_calls
     try:
         return await answer(request, shop_request)
     except TooPoor:

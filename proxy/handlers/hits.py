@@ -71,7 +71,7 @@ def short_way(app: web.Application, long_way: Handler) -> Handler:
         lines = header_lines((("Date", _date(int(time.time()))), *own.items(), *cors.items()))
 
         def on_end(status: int | str) -> None:
-            observed(app, request, hit.kind.value, hit.decision, trace, status, time.perf_counter() - started)
+            observed(app, request, hit.what, hit.decision, trace, status, time.perf_counter() - started)
 
         return WrittenResponse(b"".join((hit.heads[packed is not None], lines, b"\r\n", body)), on_end)
 

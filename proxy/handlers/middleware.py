@@ -13,7 +13,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
@@ -22,16 +22,14 @@ from proxy import keys
 from proxy.adapters.upstream import Trace, Upstream
 from proxy.domain.credentials import masked, without_credentials
 from proxy.domain.origins import cors_headers, preflight_headers
-from proxy.domain.policy import OWN, Decision
+from proxy.domain.policy import OWN, Decision, Source
+from proxy.domain.resources import NO_STORES
 from proxy.domain.wire import encode_json
 from proxy.errors import ProxyError, Unauthorized
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-OF_STORES = ("inventory", "store")
-"""Kinds of request that tell which stores are asked for."""
-
 OPERATORS_PATHS = ("/api/admin", "/admin", "/metrics")
 
 log = structlog.get_logger()
@@ -68,7 +66,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
     finally:
         seconds = time.perf_counter() - started
-        observed(request.app, request, request.get(keys.KIND, "own"), request[keys.DECISION], trace, status, seconds)
+        what = request.get(keys.KIND, "own"), request.get(keys.STORES_ASKED, NO_STORES)
+        observed(request.app, request, what, request[keys.DECISION], trace, status, seconds)
 
 
 def new_trace(request: web.BaseRequest) -> Trace:
@@ -80,16 +79,24 @@ def new_trace(request: web.BaseRequest) -> Trace:
 def observed(
     app: web.Application,
     request: web.BaseRequest,
-    kind: str,
+    what: tuple[str, Mapping[str, int]],
     decision: Decision,
     trace: Trace,
     status: int | str,
     seconds: float,
 ) -> None:
-    """The metrics and the canonical log line of a request that was answered."""
-    app[keys.METRICS].answered(kind, decision.source.value, status, seconds)
-    if kind in OF_STORES and status in (200, 304):
-        app[keys.DEMAND].asked(request.rel_url.raw_path, decision, request.get(keys.CLIENT_CALLS, 1))
+    """The metrics and the canonical log line of a request that was answered.
+
+    `what` was asked for: its kind, and of which stores by how many client calls each.
+    """
+    (kind, stores), metrics = what, app[keys.METRICS]
+    metrics.answered(kind, decision.source.value, status, seconds, stores)
+    if decision.source is not Source.OWN:
+        if status == 304:
+            stores = dict.fromkeys(stores, 1)  # a client that has the answer would have asked once
+        client_calls = sum(stores.values()) or 1
+        metrics.served(kind, stores, client_calls, decision.age_s)
+        app[keys.DEMAND].answered(stores, client_calls, decision, good=status in (200, 304))
     if not log.is_enabled_for(logging.INFO):
         return
     log.info(

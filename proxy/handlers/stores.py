@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from proxy import keys
+from proxy.domain.counting import client_calls_of
 from proxy.domain.paging import PER_PAGE_MAX, requested_page
 from proxy.domain.request import Served
 from proxy.domain.store_query import requested, requested_feed
@@ -48,7 +49,9 @@ async def _write(request: web.Request, answer: StoreAnswer) -> web.StreamRespons
         ("Cache-Control", "public, no-cache" if answer.complete else "no-store"),
         ("Vary", "Accept-Encoding"),
     )
-    request[keys.CLIENT_CALLS] = max(1, -(-answer.listings // PER_PAGE_MAX))
+    request[keys.STORES_ASKED] = {
+        username: client_calls_of(listings, PER_PAGE_MAX) for username, listings in answer.listings.items()
+    }
     pack = accepts_gzip(request.headers.getall("Accept-Encoding", []))
     if isinstance(answer.body, bytes):
         made = Served(200, headers, answer.body, answer.decision)

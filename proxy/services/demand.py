@@ -1,10 +1,10 @@
-"""Which stores are asked for, and what their checks cost and replace: counted in memory, written every few seconds."""
+"""What is asked for, what that would have cost and did: counted in memory, written every few seconds and at the end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -14,93 +14,92 @@ from matcher.errors import DatabaseUnavailable
 from proxy.adapters import tracking
 from proxy.adapters.tracking import Counted
 from proxy.domain.policy import Decision, Source
-from proxy.domain.resources import resource_of
-from proxy.domain.schedule import REQUESTS_TO_TRACK
 
 FLUSH_S = 5.0
-PATHS_MAX = 10_000
+STORES_MAX = 10_000
 """Counted between two writes: a crawler of store names costs no memory beyond that."""
-
-STORE_PREFIX, STORE_SUFFIX = "/api/stores/", "/inventory"
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Demand:
-    """`aliases` leads from names in lower case to the usernames that they stand for.
-
-    Only stores that are known are counted: somebody who asks for what Discogs does not have leaves no trace.
-    """
+    """Usernames are lower case. Of stores that are not known nothing is written: a crawler of names leaves no trace."""
 
     database: Database
-    aliases: Mapping[str, str] = field(default_factory=dict)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _by_path: dict[str, Counted] = field(default_factory=dict)
-    _by_store: dict[str, Counted] = field(default_factory=dict)
+    _stores: dict[str, Counted] = field(default_factory=dict)
+    _together: Counted = field(default_factory=Counted)
 
-    def asked(self, path: str, decision: Decision, client_calls: int) -> None:
-        """A page of a store was answered; `client_calls` is how many calls a direct client would have needed for it.
+    def answered(self, stores: Mapping[str, int], client_calls: int, decision: Decision, *, good: bool) -> None:
+        """What would have taken `client_calls` was answered, of them so many of each of `stores`."""
+        hit = decision.source is Source.HIT
+        _count(self._together, hit, client_calls)
+        for username, calls in stores.items():
+            if (counted := self._counted(username)) is None:
+                continue
+            _count(counted, hit, calls)
+            # What was only passed on tells not that a store is looked at; what cost a call of its own replaced none.
+            if good and decision.source is not Source.BYPASS:
+                counted.asked_at.append(self.now())
+                counted.replaced_calls += calls if decision.upstream_status is None else 0
 
-        What was only passed on tells nothing, and what cost a call of its own replaced none.
-        """
-        if decision.source in (Source.BYPASS, Source.OWN) or len(self._by_path) >= PATHS_MAX:
-            return
-        before = self._by_path.get(path, Counted())
-        replaced = client_calls if decision.upstream_status is None else 0
-        self._by_path[path] = replace(
-            before,
-            asked_at=(self.now(), *before.asked_at)[:REQUESTS_TO_TRACK],
-            replaced_calls=before.replaced_calls + replaced,
-        )
+    def called(self, username: str | None) -> None:
+        """Discogs was asked, for the inventory of this store or for something else."""
+        self._together.upstream_calls += 1
+        if username and (counted := self._counted(username)):
+            counted.upstream_calls += 1
 
     def spent(self, username: str, calls: int) -> None:
         """Calls that a check took."""
-        before = self._by_store.get(username, Counted())
-        self._by_store[username] = replace(before, check_calls=before.check_calls + calls)
+        if counted := self._counted(username):
+            counted.check_calls += calls
 
     async def run(self) -> None:
         """Writes for ever; while the database is away it counts on."""
         while True:
             await asyncio.sleep(FLUSH_S)
-            try:
-                await self.flush()
-            except DatabaseUnavailable as error:
-                log.debug("demand waits for the database", error=str(error))
+            await self._try_to_flush()
+
+    async def stop(self) -> None:
+        """What was counted last is written, if the database is there."""
+        await self._try_to_flush()
 
     async def flush(self) -> None:
         """Raises DatabaseUnavailable; then nothing is lost."""
-        by_path, by_store = self._by_path, self._by_store
-        if not by_path and not by_store:
+        if not self._stores and self._together == Counted():
             return
-        self._by_path, self._by_store = {}, {}
-        named = [(username, each) for path, each in by_path.items() if (username := self._username(path))]
-        found = _summed([*named, *by_store.items()])
+        stores, together = self._stores, self._together
+        self._stores, self._together = {}, Counted()
         try:
             async with self.database.transaction() as connection:
-                await tracking.count(connection, found)
+                await tracking.count(connection, stores, together)
         except DatabaseUnavailable:
-            self._by_store = _summed([*found.items(), *self._by_store.items()])
+            self._put_back(stores, together)
             raise
 
-    def _username(self, path: str) -> str | None:
-        """In lower case."""
-        if path.startswith(STORE_PREFIX):
-            name = path.removeprefix(STORE_PREFIX).removesuffix(STORE_SUFFIX)
-            found = resource_of(f"/users/{name}").username
-            return self.aliases.get(found.lower(), found).lower() if found else None
-        username = resource_of(path).username
-        return username.lower() if username else None
+    async def _try_to_flush(self) -> None:
+        try:
+            await self.flush()
+        except DatabaseUnavailable as error:
+            log.debug("what is counted waits for the database", error=str(error))
+
+    def _counted(self, username: str) -> Counted | None:
+        counted = self._stores.get(username)
+        if counted is None and len(self._stores) < STORES_MAX:
+            counted = self._stores[username] = Counted()
+        return counted
+
+    def _put_back(self, stores: dict[str, Counted], together: Counted) -> None:
+        """Before what was counted meanwhile."""
+        later, self._stores = self._stores, stores
+        for username, counted in later.items():
+            self._stores.setdefault(username, Counted()).add(counted)
+        together.add(self._together)
+        self._together = together
 
 
-def _summed(found: Iterable[tuple[str, Counted]]) -> dict[str, Counted]:
-    summed: dict[str, Counted] = {}
-    for username, each in found:
-        before = summed.get(username, Counted())
-        asked_at = sorted((*before.asked_at, *each.asked_at), reverse=True)[:REQUESTS_TO_TRACK]
-        summed[username] = Counted(
-            tuple(asked_at),
-            before.replaced_calls + each.replaced_calls,
-            before.check_calls + each.check_calls,
-        )
-    return summed
+def _count(counted: Counted, hit: bool, client_calls: int) -> None:
+    counted.requests += 1
+    counted.hits += hit
+    counted.client_calls += client_calls

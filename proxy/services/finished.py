@@ -10,14 +10,13 @@ import asyncio
 import gzip
 import zlib
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from proxy.domain.policy import Decision, Source
 from proxy.domain.purge import is_at_or_below, plain_path
 from proxy.domain.request import Reuse, Served, ShopRequest
-from proxy.domain.resources import Kind
 from proxy.domain.validators import entity_tag
 from proxy.domain.visibility import SAFE_METHODS
 from proxy.domain.wire import header_lines
@@ -57,11 +56,11 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """`kind` is what was asked for, `heads` the finished ones of the plain and of the packed answer."""
+    """`what` was asked for: its kind, and the client calls by store. `heads` are those of plain and packed answer."""
 
     answer: Finished
     decision: Decision
-    kind: Kind
+    what: tuple[str, Mapping[str, int]]
     heads: tuple[bytes, bytes]
 
 
@@ -73,7 +72,7 @@ class _Entry:
     answer: Finished
     reuse: Reuse
     path: str
-    kind: Kind
+    what: tuple[str, Mapping[str, int]]
     heads: tuple[bytes, bytes]
     shortcuts: set[Hashable] = field(default_factory=set)
 
@@ -144,7 +143,7 @@ class FinishedAnswers:
             return None
         self._entries.move_to_end(key)
         age_s, ttl_s = (now - reuse.fetched_at).total_seconds(), (reuse.fresh_until - now).total_seconds()
-        return Hit(entry.answer, Decision(Source.HIT, age_s, ttl_s, detail=reuse.detail), entry.kind, entry.heads)
+        return Hit(entry.answer, Decision(Source.HIT, age_s, ttl_s, detail=reuse.detail), entry.what, entry.heads)
 
     def begin(self) -> int:
         """To be taken before the parts of an answer are read, and given to `keep`."""
@@ -160,9 +159,9 @@ class FinishedAnswers:
         if self._changed_since(begun, reuse.release_ids):
             return
         self._drop(key)
-        path, kind = plain_path(request.raw_path), request.resource.kind
+        path, what = plain_path(request.raw_path), (request.resource.kind.value, request.resource.client_calls)
         self._entries[key] = _Entry(
-            size, answer, reuse, path, kind, (_head(answer, packed=False), _head(answer, packed=True))
+            size, answer, reuse, path, what, (_head(answer, packed=False), _head(answer, packed=True))
         )
         self._bytes += size
         for release_id in reuse.release_ids:

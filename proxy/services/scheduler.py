@@ -87,6 +87,9 @@ class Scheduler:
     _housekeeping_at: float = float("-inf")
     _is_away: bool = False
 
+    def __post_init__(self) -> None:
+        self.metrics.track(self.named)
+
     async def run(self) -> None:
         """For ever; while the database is away nothing is started."""
         tick_s = min(TICK_S, max(TICK_LEAST_S, self.pace.check_s / 4))
@@ -140,6 +143,7 @@ class Scheduler:
             if chosen != {each.username for each in known if each.is_tracked}:
                 await tracking.track(connection, chosen)
         self._tracked = chosen
+        self.metrics.track({*chosen, *self.named})
         return [each for each in known if each.username in chosen]
 
     def forecast(self, stores: Sequence[Store]) -> Forecast:
@@ -202,9 +206,11 @@ class Scheduler:
             if each.is_mirrored and each.checked_at and each.is_watched(now)
         ]
         self.metrics.check_age.set(max(ages, default=0.0))
-        sweeping = [each for each in stores if each.is_to_be_swept]
-        self.metrics.sweep_pages.labels("read").set(sum(each.sweep_page for each in sweeping))
-        self.metrics.sweep_pages.labels("left").set(sum(each.pages_left for each in sweeping))
+        self.metrics.sweep_pages.clear()
+        for each in stores:
+            if each.is_to_be_swept:
+                self.metrics.sweep_pages.labels(each.username, "read").set(each.sweep_page)
+                self.metrics.sweep_pages.labels(each.username, "left").set(each.pages_left)
 
     async def _tell_progress(self, stores: Sequence[Store], now: float) -> None:
         log.info("progress", stores=len(stores), **asdict(await self._progress(stores, self._minute)))

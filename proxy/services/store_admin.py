@@ -10,6 +10,7 @@ from matcher.database import Database
 from proxy.adapters import mirror, tracking
 from proxy.adapters.tracking import EPOCH
 from proxy.domain.budget import Lane
+from proxy.domain.counting import Calls
 from proxy.domain.schedule import Forecast, Store, effective_interval_s, sweep_left_s
 from proxy.errors import Conflict, NotFound
 from proxy.services.checks import Check, CheckService
@@ -43,17 +44,24 @@ class StoreAdmin:
         async with self.database.connection() as connection:
             states = {each.username: each for each in await mirror.states(connection)}
             known = await tracking.known_listings(connection)
+            calls, together = await tracking.calls_of_a_day(connection)
         names = {each.username for each in tracked}
         due = [each for each in tracked if each.is_to_be_swept]
         rows = [
             self._row(store, store.username in names, sweep_left_s(store, due, expected), expected)
             | {"coverage": {"known": known.get(store.username, 0), "total": store.items}}
             | {"version": states[store.username].version}
+            | {"calls_24h": self._calls_of(store, calls.get(store.username, Calls()))}
             for store in sorted(found, key=lambda each: (each.username not in names, each.username))
             if store.username in states
         ]
         progress = asdict(await self.scheduler.progress(tracked))
-        return {"stores": rows, "check_interval_ms": self._interval_ms(expected), "progress": progress}
+        return {
+            "stores": rows,
+            "check_interval_ms": self._interval_ms(expected),
+            "calls_24h": together.as_json(),
+            "progress": progress,
+        }
 
     async def add(self, username: str, request_id: str) -> Report:
         """Track a store, whoever asks for it. Raises ProxyError, NotFound where Discogs has no such user.
@@ -130,8 +138,11 @@ class StoreAdmin:
             "sweep": {"pages_read": store.sweep_page, "pages": pages} if store.is_to_be_swept else None,
             "seconds_left": None if left_s is None or not is_tracked else round(left_s),
             "check_interval_ms": round(interval_s * 1000) if is_tracked else None,
-            "calls_24h": {"replaced": store.replaced_calls, "checks": store.check_calls},
         }
+
+    def _calls_of(self, store: Store, calls: Calls) -> Json:
+        """What operators see, and what the schedule goes by."""
+        return {**calls.as_json(), "replaced": store.replaced_calls, "checks": store.check_calls}
 
     def _why(self, store: Store) -> str:
         if store.username in self.scheduler.named:

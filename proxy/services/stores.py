@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +18,7 @@ from proxy.domain.lifetimes import CLOCK_SKEW_S, Use, may_leave
 from proxy.domain.merge import Audience, cache_stats
 from proxy.domain.paging import Page
 from proxy.domain.policy import Decision, Source
+from proxy.domain.schedule import CHECKS_AT_ONCE
 from proxy.domain.store_query import Cursor, FeedQuery, StoreQuery
 from proxy.domain.wire import encode_json
 from proxy.errors import Degraded, NotFound, ProxyError
@@ -41,13 +43,14 @@ DATABASE_AWAY = "The database is away: store inventories cannot be answered now.
 class StoreAnswer:
     """The answer's body, whole where it is short, else in pieces, and how it came about.
 
-    `complete` is false until the first sweep has ended, and where listings are left out; `listings` is how many it has.
+    `complete` is false until the first sweep has ended, and where listings are left out; `listings` is how many it has
+    of each store that was asked for.
     """
 
     body: bytes | AsyncIterator[bytes]
     complete: bool
     decision: Decision
-    listings: int
+    listings: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class StoreService:
 
     database: Database
     checks: CheckService
+    is_tracked: Callable[[str], bool]
     upstream_origin: str
     fresh_for_s: float
     audited_each_s: float
@@ -103,15 +107,20 @@ class StoreService:
         except DatabaseUnavailable as error:
             raise Degraded(DATABASE_AWAY, 5) from error
         listings = len(asked.page.cut(ids)) if asked.page else len(ids)
-        return StoreAnswer(body, shown.coverage is None, self._decision(shown), listings)
+        return StoreAnswer(body, shown.coverage is None, self._decision(shown), {asked.username: listings})
 
     async def feed(
         self, usernames: Sequence[str], query: FeedQuery, audience: Audience, public_origin: str, trace: Trace
     ) -> StoreAnswer:
         """The newest listings of these stores together; of all known ones where none is named. Raises ProxyError."""
+        view = self._view(audience, public_origin, query.fields)
         try:
-            shown = await asyncio.gather(*(self._shown(each, trace) for each in usernames))
-            return await self._feed(shown, query, self._view(audience, public_origin, query.fields))
+            if usernames:
+                shown = await asyncio.gather(*(self._shown(each, trace) for each in usernames))
+                return await self._feed([each.state for each in shown], shown, query, view)
+            async with self.database.connection() as connection:
+                known = await mirror.states(connection)
+            return await self._feed(known, await self._followed(known, trace), query, view)
         except DatabaseUnavailable as error:
             raise Degraded(DATABASE_AWAY, 5) from error
 
@@ -137,11 +146,22 @@ class StoreService:
                 shown = replace(await self._look(username), waited=True)
         return shown
 
+    async def _followed(self, known: Sequence[StoreState], trace: Trace) -> list[_Shown]:
+        """Those of the known stores that are tracked. They count as asked for; the stalest are checked behind."""
+        followed = [_Shown(each, (), 0, 0) for each in known if self.is_tracked(each.username)]
+        due = [each for each in followed if self._is_due(each.state) and not self.checks.is_held(each.state.username)]
+        for each in sorted(due, key=lambda shown: self._age_s(shown.state), reverse=True)[:CHECKS_AT_ONCE]:
+            await self._begin(each, Lane.CHECK, trace)
+        return followed
+
     async def _look(self, username: str) -> _Shown:
         async with self.database.connection() as connection:
             state = await mirror.touch(connection, username)
             order = await mirror.order(connection, username)
             ids: Sequence[int] = order[1] if order else (await mirror.swept(connection, username))[1]
+            if state.sweep_page and not (order or ids):  # the sweep has ended since we looked at the state
+                state, order = await mirror.touch(connection, username), await mirror.order(connection, username)
+                ids = order[1] if order else ()
             real = [each for each in reversed(ids) if each > 0]
             aged = await mirror.too_old(connection, username, real, *self._window())
         total = len(ids) if order else state.items or 0
@@ -194,8 +214,10 @@ class StoreService:
 
     def _decision(self, shown: _Shown) -> Decision:
         state, age_s = shown.state, self._age_s(shown.state)
-        if shown.waited or state.checked_at is None:
+        if state.checked_at is None:
             return Decision(Source.MISS)
+        if shown.waited:
+            return Decision(Source.MISS, age_s=max(0.0, age_s))
         stale, detail = self._is_due(state), "mirror"
         if stale:
             detail = Use.IF_UPSTREAM_FAILS if self.checks.is_held(state.username) else Use.WHILE_RENEWED
@@ -237,10 +259,12 @@ class StoreService:
         yield b'{"results":[' + b",".join(bodies)
         yield _tail(cache_stats(persisted, len(ids)), page.as_json(len(ids)), shown.coverage)
 
-    async def _feed(self, shown: Sequence[_Shown], query: FeedQuery, view: View) -> StoreAnswer:
+    async def _feed(
+        self, stores: Sequence[StoreState], asked: Sequence[_Shown], query: FeedQuery, view: View
+    ) -> StoreAnswer:
+        """Of these stores; `asked` are those that it is to be counted for."""
         after = (query.after.posted, query.after.listing_id) if query.after else None
         async with self.database.connection() as connection:
-            stores = [each.state for each in shown] or await mirror.states(connection)
             names = [state.username for state in stores]
             found = await mirror.newest(connection, names, query.limit, after, *self._window())
             rows = [each.row for each in found]
@@ -251,9 +275,18 @@ class StoreService:
         chunk = await asyncio.to_thread(chunk_of, pairs, known, view, self.now())
         told = {"next": _next(found, query.limit), "notices": NOTICES}
         body = b'{"results":[' + chunk.body + b"]," + encode_json(told)[1:]
-        decisions = [self._decision(each) for each in shown]
-        worst = max(decisions, key=lambda each: (each.source is Source.MISS, each.age_s or 0.0), default=FROM_MIRROR)
-        return StoreAnswer(body, all(each.coverage is None for each in shown), worst, len(found))
+        counts = Counter(each.store_username for each in found)
+        return StoreAnswer(
+            body,
+            all(each.coverage is None for each in asked),
+            self._worst(asked),
+            {each.state.username: counts[each.state.username] for each in asked},
+        )
+
+    def _worst(self, asked: Sequence[_Shown]) -> Decision:
+        """Of stores that are shown together, the one least known to be true."""
+        decisions = [self._decision(each) for each in asked if each.state.checked_at or each.waited]
+        return max(decisions, key=lambda each: (each.source is Source.MISS, each.age_s or 0.0), default=FROM_MIRROR)
 
 
 FROM_MIRROR = Decision(Source.HIT, detail="mirror")

@@ -13,6 +13,7 @@ from tests.simulated_discogs import Fault, SimulatedDiscogs
 from tests.simulated_discogs.churn import Churn
 
 STORES = "/api/admin/stores"
+NOBODY_ASKED = {"requests": 0, "hits": 0, "hit_rate": None, "client": 0, "reduction": None}
 
 
 async def body_of(proxy: Proxy, method: str, path: str, status: int = 200) -> dict[str, object]:
@@ -74,7 +75,7 @@ async def test_a_store_that_is_added_is_read_and_then_tracked(proxy: Proxy) -> N
     assert row["seconds_left"] == 0
     assert row["requested_at"] is None
     assert row["check_interval_ms"] == 3_600_000
-    assert row["calls_24h"] == {"replaced": 0, "checks": 0}
+    assert row["calls_24h"] == NOBODY_ASKED | {"upstream": 3, "replaced": 0, "checks": 0}
     again = await body_of(proxy, "PUT", f"{STORES}/{STORE}")
     assert again["store"] == row
 
@@ -143,7 +144,8 @@ async def test_a_check_now_tells_what_it_found(proxy: Proxy, discogs: SimulatedD
     assert (found["result"], found["added"], found["removed"]) == ("changed", 1, 1)
     row = found["store"]
     assert isinstance(row, dict)
-    assert row["calls_24h"] == {"replaced": 0, "checks": 1 + found["calls"]}  # type: ignore[operator]
+    checks = 1 + found["calls"]  # type: ignore[operator]
+    assert row["calls_24h"] == NOBODY_ASKED | {"upstream": 3 + checks, "replaced": 0, "checks": checks}
     discogs.add_fault(Fault(kind="html", status=503))
     await body_of(proxy, "POST", f"{STORES}/{STORE}/sync", 502)
     _, metrics = await proxy.get("/metrics")

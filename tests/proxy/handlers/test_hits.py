@@ -94,7 +94,7 @@ async def test_the_short_way_is_counted_and_logged(
         await proxy.get(INVENTORY)
     assert len(went_short) == 2
     _, body = await proxy.get("/metrics")
-    assert b'requests_total{kind="inventory",source="hit",status="200"} 3.0' in body
+    assert b'requests_total{kind="inventory",source="hit",status="200",store="other"} 3.0' in body
     lines = [each for each in logs if each["event"] == "request" and each["path"] == INVENTORY]
     assert [line["decision"] for line in lines] == ["miss", "hit", "hit", "hit"]
     assert set(lines[1]) == set(lines[3])

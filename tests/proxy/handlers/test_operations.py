@@ -24,7 +24,7 @@ async def test_requests_and_calls_are_counted(proxy: Proxy, discogs: SimulatedDi
     await proxy.get(f"/users/{STORE}/inventory")
     _, body = await proxy.get("/metrics")
     text = body.decode()
-    assert 'discogs_proxy_requests_total{kind="inventory",source="miss",status="200"} 1.0' in text
+    assert 'discogs_proxy_requests_total{kind="inventory",source="miss",status="200",store="other"} 1.0' in text
     assert 'discogs_proxy_upstream_calls_total{lane="shopper",outcome="2xx"} 1.0' in text
 
 

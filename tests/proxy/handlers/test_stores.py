@@ -288,6 +288,39 @@ async def test_a_sold_record_leaves_the_feed_and_a_new_one_leads_it(
     assert [row["id"] for row in (await feed(proxy))["results"]] == ids_by_age(discogs, "small_shop")
 
 
+@pytest.mark.parametrize("background", ["true", "false"])
+async def test_a_feed_that_names_no_store_keeps_the_tracked_ones_true(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs, background: str
+) -> None:
+    proxy = await start_proxy(
+        NEW_LISTING_CHECK_INTERVAL="100",
+        STORES=STORE,
+        BACKGROUND_PROCESSING_ENABLED=background,
+        MATCH_PROVIDERS="deezer",
+    )
+    for store in (STORE, "small_shop"):
+        await whole(proxy, f"/api/stores/{store}/inventory")
+    await checked(proxy)
+    sold = ids_by_age(discogs, STORE)[0]
+    discogs.sell(STORE, sold)
+    calls = sum("small_shop" in call.path for call in discogs.calls)
+    async with asyncio.timeout(20):
+        while sold in {row["id"] for row in (await feed(proxy))["results"]}:
+            await asyncio.sleep(0.05)
+    assert sum("small_shop" in call.path for call in discogs.calls) == calls
+
+
+async def test_a_feed_that_names_no_store_tells_how_true_the_tracked_ones_are(start_proxy: StartProxy) -> None:
+    proxy = await start_proxy(STORES=STORE)
+    response, _ = await proxy.get("/api/feed")
+    assert response.headers["Cache-Status"] == "discogs-proxy; hit; detail=mirror"
+    await whole(proxy)
+    await checked(proxy)
+    response, _ = await proxy.get("/api/feed")
+    assert re.match(r"discogs-proxy; hit; ttl=\d+; detail=mirror", response.headers["Cache-Status"])
+    assert response.headers["Age"] == "0"
+
+
 async def test_a_feed_of_nothing_known_is_empty_but_not_one_that_is_too_old(
     proxy: Proxy, discogs: SimulatedDiscogs, database_dsn: str
 ) -> None:

@@ -11,6 +11,7 @@ import structlog
 from matcher.database import Database
 from proxy import keys
 from proxy.adapters import mirror, tracking
+from proxy.domain.counting import Calls
 from proxy.domain.policy import Decision, Source
 from tests.conftest import Proxy, StartProxy
 from tests.simulated_discogs import Catalogue, Fault, SimulatedDiscogs
@@ -69,9 +70,9 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.02)
 
 
-def asked(proxy: Proxy, times: int, path: str = PATH) -> None:
+def asked(proxy: Proxy, times: int, username: str = STORE) -> None:
     for _ in range(times):
-        proxy.app[keys.DEMAND].asked(path, HIT, 1)
+        proxy.app[keys.DEMAND].answered({username: 1}, 1, HIT, good=True)
 
 
 async def test_a_store_of_the_settings_is_read_before_anybody_asks(shops: Shops) -> None:
@@ -83,7 +84,7 @@ async def test_a_store_of_the_settings_is_read_before_anybody_asks(shops: Shops)
 async def test_what_happens_to_a_store_that_is_looked_at_is_seen_by_itself(shops: Shops) -> None:
     proxy = await shops.proxy(STORES=f"den={STORE}")
     await until(shops.is_true)
-    asked(proxy, 500, "/api/stores/den/inventory")
+    asked(proxy, 500)
     kinds: tuple[EventKind, ...] = ("sale", "addition", "sale")
     for kind in kinds:
         shops.churn.happen(STORE, kind)
@@ -104,7 +105,7 @@ async def test_a_store_is_tracked_from_the_third_request_on(shops: Shops) -> Non
     proxy = await shops.proxy()
     await shops.make_known(STORE, OTHER)
     asked(proxy, 2)
-    asked(proxy, 3, f"/users/{OTHER.upper()}/inventory")
+    asked(proxy, 3, OTHER)
     await until(lambda: shops.is_true(OTHER))
     assert await shops.tracked() == {OTHER}
     assert shops.calls() == 0
@@ -191,16 +192,21 @@ async def test_requests_are_counted_as_they_were_answered(proxy: Proxy, database
     async with database.connection() as connection:
         await mirror.make_known(connection, STORE)
     demand = proxy.app[keys.DEMAND]
-    demand.asked(PATH, HIT, 1)
-    demand.asked("/api/stores/Deep_Store/inventory", HIT, 30)
-    demand.asked(PATH, Decision(Source.MISS, upstream_status=200), 1)
-    demand.asked(PATH, Decision(Source.BYPASS, upstream_status=200), 1)
-    demand.asked("/users/never_seen/inventory", HIT, 1)
+    demand.answered({STORE: 1}, 1, HIT, good=True)
+    demand.answered({STORE: 30}, 30, HIT, good=True)
+    demand.answered({STORE: 1}, 1, Decision(Source.MISS, upstream_status=200), good=True)
+    demand.answered({STORE: 1}, 1, Decision(Source.BYPASS, upstream_status=200), good=True)
+    demand.answered({STORE: 1}, 1, HIT, good=False)
+    demand.answered({"never_seen": 1}, 1, HIT, good=True)
+    demand.answered({}, 1, HIT, good=True)
+    demand.called(STORE)
+    demand.called(None)
     demand.spent(STORE, 4)
     for _ in range(2):
         await demand.flush()
     async with database.connection() as connection:
         (store,) = await tracking.stores(connection, [], everything=True)
+        assert await tracking.calls_of_a_day(connection) == ({STORE: Calls(5, 3, 34, 1)}, Calls(7, 5, 36, 2))
     assert (store.username, store.replaced_calls, store.check_calls) == (STORE, 31, 4)
     assert len(store.asked_at) == 3
     assert store.requested_at == max(store.asked_at)

@@ -1,0 +1,47 @@
+"""What calls save: how many clients would have made, how many were made, and the two ratios of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Of some span. `client_calls` would have been made without us, `upstream_calls` were, background included.
+
+    `hits` of the `requests` were answered fresh, without waiting for an upstream call.
+    """
+
+    requests: int = 0
+    hits: int = 0
+    client_calls: int = 0
+    upstream_calls: int = 0
+
+    @property
+    def reduction(self) -> float | None:
+        """1: all were spared; below 0: more were made than spared; None: nobody asked."""
+        return 1 - self.upstream_calls / self.client_calls if self.client_calls else None
+
+    @property
+    def hit_rate(self) -> float | None:
+        return self.hits / self.requests if self.requests else None
+
+    def as_json(self) -> dict[str, int | float | None]:
+        """Ratios as fractions of 1."""
+        return {
+            "requests": self.requests,
+            "hits": self.hits,
+            "hit_rate": _rounded(self.hit_rate),
+            "client": self.client_calls,
+            "upstream": self.upstream_calls,
+            "reduction": _rounded(self.reduction),
+        }
+
+
+def client_calls_of(rows: int, per_page: int) -> int:
+    """That a direct client would have needed to read so many rows of a store; of an empty one the first page."""
+    return max(1, -(-rows // per_page))
+
+
+def _rounded(ratio: float | None) -> float | None:
+    return None if ratio is None else round(ratio, 4)
