@@ -208,8 +208,13 @@ ALTER TABLE stores
   ADD COLUMN IF NOT EXISTS lease_token uuid,
   ADD COLUMN IF NOT EXISTS lease_until timestamptz;
 
+ALTER TABLE stores
+  ALTER COLUMN version SET DEFAULT (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+  ADD COLUMN IF NOT EXISTS gone_at timestamptz;
+
 COMMENT ON COLUMN stores.listing_ids IS 'the mirror: ids newest first; NULL until the first sweep has ended';
-COMMENT ON COLUMN stores.version IS 'of the mirror, higher with each change';
+COMMENT ON COLUMN stores.version IS 'of the mirror, higher with each change; begun so that a store read anew repeats none';
+COMMENT ON COLUMN stores.gone_at IS 'when upstream last said that there is no such user, though an operator wants it tracked';
 COMMENT ON COLUMN stores.checked_at IS 'when the mirror was last found true, or made true';
 COMMENT ON COLUMN stores.reconciled_at IS 'when a page was last audited';
 COMMENT ON COLUMN stores.seller IS 'the seller object of the listings as JSON, the newest seen';

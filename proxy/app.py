@@ -192,10 +192,10 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         on_enqueued=wake,
     )
     demand = app[keys.DEMAND] = Demand(database)
-    checks = app[keys.CHECKS] = CheckService(
-        database, discogs_api, wake, lambda username, check: app[keys.SCHEDULER].ended(username, check)
-    )
     named = list(dict.fromkeys(each.username.lower() for each in settings.stores))
+    checks = app[keys.CHECKS] = CheckService(
+        database, discogs_api, wake, lambda username, check: app[keys.SCHEDULER].ended(username, check), named
+    )
     app[keys.SCHEDULER] = Scheduler(database, checks, demand, discogs_api, app[keys.METRICS], pace(settings), named)
     app[keys.STORE_ADMIN] = StoreAdmin(
         database, checks, app[keys.SCHEDULER], wait_s=settings.upstream_deadline_ms / 1000

@@ -352,6 +352,33 @@ async def forget(connection: Connection, username: str) -> None:
     await connection.execute("DELETE FROM stores WHERE username = $1", username)
 
 
+async def not_there(connection: Connection, username: str, wanted: Collection[str]) -> None:
+    """Upstream says that there is no such user. One of those `wanted`, or pinned, stays known as gone.
+
+    To be called in a transaction.
+    """
+    is_pinned = bool(await connection.fetchval("DELETE FROM stores WHERE username = $1 RETURNING pinned", username))
+    if is_pinned or username in wanted:
+        await connection.execute(
+            "INSERT INTO stores (username, requested_at, pinned, gone_at) VALUES ($1, 'epoch', $2, now())",
+            username,
+            is_pinned,
+        )
+
+
+async def forget_if_never_seen(connection: Connection, username: str, wanted: Collection[str]) -> None:
+    """A name that somebody asked for, of which upstream has not said whether there is such a user."""
+    await connection.execute(
+        """
+        DELETE FROM stores
+        WHERE username = $1 AND listing_ids IS NULL AND sweep_ids IS NULL AND asked_at = '{}'
+          AND NOT pinned AND NOT tracked AND username <> ALL($2::text[])
+        """,
+        username,
+        list(wanted),
+    )
+
+
 async def purge(connection: Connection, username: str, *, soft: bool) -> int:
     """Softly: the next request starts a sweep. Else the listings go as well; returns how many are concerned."""
     found = await connection.fetchval(
@@ -380,7 +407,7 @@ async def save_sweep(
     await _held(
         connection,
         """
-        UPDATE stores SET sweep_page = $3, sweep_ids = $4, sweep_items = $5,
+        UPDATE stores SET sweep_page = $3, sweep_ids = $4, sweep_items = $5, gone_at = NULL,
           listings_total = CASE WHEN listing_ids IS NULL THEN $5 ELSE listings_total END
         WHERE username = $1 AND lease_token = $2
         """,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from matcher.database import Connection
 from proxy.domain.counting import Calls
 from proxy.domain.schedule import REQUESTS_TO_TRACK, Store
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+GONE_TRIED_AFTER = timedelta(hours=1)
+"""A store that is wanted though upstream says that there is none is asked for again so often."""
 
 
 @dataclass(slots=True)
@@ -99,7 +101,10 @@ async def calls_of_a_day(connection: Connection) -> tuple[dict[str, Calls], Call
 
 
 async def stores(connection: Connection, named: Collection[str], *, everything: bool = False) -> list[Store]:
-    """Those that are or may be tracked: `named` in the settings, pinned, or asked for three times; or all known."""
+    """Those that are or may be tracked: `named` in the settings, pinned, or asked for three times; or all known.
+
+    One that is gone is among them again after an hour.
+    """
     rows = await connection.fetch(
         """
         SELECT s.username, s.requested_at, s.listing_ids IS NOT NULL AS is_mirrored, s.purged AS is_purged,
@@ -117,13 +122,29 @@ async def stores(connection: Connection, named: Collection[str], *, everything: 
                  sum(check_calls) AS check_calls
           FROM store_hours WHERE store_username = s.username AND hour > now() - interval '25 hours'
         ) h ON true
-        WHERE $2 OR s.pinned OR s.tracked OR s.username = ANY($1::text[]) OR cardinality(s.asked_at) = 3
+        WHERE $2 OR (
+          (s.pinned OR s.tracked OR s.username = ANY($1::text[]) OR cardinality(s.asked_at) = 3)
+          AND (s.gone_at IS NULL OR s.gone_at < now() - $3::interval)
+        )
         ORDER BY s.username
         """,
         list(named),
         everything,
+        GONE_TRIED_AFTER,
     )
     return [Store(**{**dict(row), "asked_at": tuple(row["asked_at"])}) for row in rows]
+
+
+async def gone(connection: Connection, named: Collection[str]) -> dict[str, datetime]:
+    """The wanted stores of which upstream says that there is no such user, and when it last said so."""
+    rows = await connection.fetch(
+        """
+        SELECT username, gone_at FROM stores
+        WHERE gone_at IS NOT NULL AND (pinned OR username = ANY($1::text[])) ORDER BY username
+        """,
+        list(named),
+    )
+    return {row["username"]: row["gone_at"] for row in rows}
 
 
 async def track(connection: Connection, usernames: Collection[str]) -> None:

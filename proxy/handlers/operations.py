@@ -8,9 +8,10 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from matcher import store
 from matcher.errors import DatabaseUnavailable
 from proxy import keys
+from proxy.adapters import tracking
 from proxy.handlers.middleware import json_response
 
-REASONS = ("credential", "discogs", "budget", "database")
+REASONS = ("credential", "discogs", "budget", "database", "stores")
 """Always told, so that an alert can see them end; a background task that died bears its own name."""
 
 
@@ -33,6 +34,9 @@ async def degraded(app: web.Application) -> dict[str, str]:
             read_only = await connection.fetchval(
                 "SELECT current_setting('transaction_read_only')::boolean OR pg_is_in_recovery()"
             )
+            gone = await tracking.gone(connection, app[keys.SCHEDULER].named)
+        if gone:
+            found["stores"] = f"Discogs has no user {', '.join(gone)}: tried hourly; see STORES, /api/admin/stores"
         if read_only:
             found["database"] = "read-only: no enrichment, nothing is recorded"
     except DatabaseUnavailable as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -83,6 +83,8 @@ class CheckService:
     on_enqueued: Callable[[], None]
     on_ended: Callable[[str, Check], None] = lambda *_: None
     """Told the username and what became of each check that this process made."""
+    named: Collection[str] = ()
+    """The stores of STORES, in lower case: they stay known, whatever upstream says."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _comparison: Comparison = field(init=False)
     _sweep: Sweep = field(init=False)
@@ -118,6 +120,16 @@ class CheckService:
 
     def running(self, username: str) -> Check | None:
         return self._checks.get(username)
+
+    async def not_there(self, username: str) -> None:
+        """Upstream says that there is no such store. Raises DatabaseUnavailable."""
+        async with self.database.transaction() as connection:
+            await mirror.not_there(connection, username, self.named)
+
+    async def not_answered(self, username: str) -> None:
+        """Upstream did not say whether there is such a store. Raises DatabaseUnavailable."""
+        async with self.database.connection() as connection:
+            await mirror.forget_if_never_seen(connection, username, self.named)
 
     async def stop(self) -> None:
         """Cancel what runs: a sweep goes on after the next start."""
@@ -158,8 +170,10 @@ class CheckService:
             self._missing_since.pop(look.username, None)
         except NotFound:
             if not before.is_mirrored or self._is_gone(look.username):
-                async with self.database.connection() as connection:
-                    await mirror.forget(connection, look.username)
+                await self.not_there(look.username)
+            raise
+        except ProxyError:
+            await self.not_answered(look.username)
             raise
         finally:
             keeping.cancel()

@@ -165,7 +165,7 @@ class Scheduler:
             await self._tell_progress(stores, now)
 
     async def _keep_house(self) -> None:
-        """A store of STORES that Discogs did not know is tried again as well."""
+        """The stores of STORES are known, and nothing is kept for longer than it is of use."""
         async with self.database.connection() as connection:
             for username in self.named:
                 await mirror.make_known(connection, username)

@@ -44,6 +44,7 @@ class StoreAdmin:
         async with self.database.connection() as connection:
             states = {each.username: each for each in await mirror.states(connection)}
             known = await tracking.known_listings(connection)
+            gone = await tracking.gone(connection, self.scheduler.named)
             calls, together = await tracking.calls_of_a_day(connection)
         names = {each.username for each in tracked}
         due = [each for each in tracked if each.is_to_be_swept]
@@ -51,6 +52,7 @@ class StoreAdmin:
             self._row(store, store.username in names, sweep_left_s(store, due, expected), expected)
             | {"coverage": {"known": known.get(store.username, 0), "total": store.items}}
             | {"version": states[store.username].version}
+            | {"gone_at": _told(gone.get(store.username))}
             | {"calls_24h": self._calls_of(store, calls.get(store.username, Calls()))}
             for store in sorted(found, key=lambda each: (each.username not in names, each.username))
             if store.username in states

@@ -204,13 +204,15 @@ class StoreService:
         except TimeoutError:
             raise Degraded("Discogs has not answered yet; what is stored is too old to be shown.", AGAIN_S) from None
         error = check.error
-        if isinstance(error, NotFound):
-            async with self.database.connection() as connection:  # this request may have made it known again
-                await mirror.forget(connection, username)
+        if error is None:
+            return
+        if isinstance(error, NotFound):  # this request may have made it known again
+            await self.checks.not_there(username)
         elif seen_before and isinstance(error, ProxyError):
             raise too_old(error)
-        if error is not None:
-            raise error
+        else:
+            await self.checks.not_answered(username)
+        raise error
 
     def _decision(self, shown: _Shown) -> Decision:
         state, age_s = shown.state, self._age_s(shown.state)

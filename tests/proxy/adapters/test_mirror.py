@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -29,6 +30,20 @@ async def test_a_store_is_made_known_at_first_sight(database: Database) -> None:
         assert (state.is_mirrored, state.items, state.checked_at, state.sweep_page) == (False, None, None, 0)
         assert await mirror.order(connection, STORE) is None
         assert [each.username for each in await mirror.states(connection)] == [STORE]
+
+
+async def test_a_store_that_is_read_anew_repeats_no_version(database: Database) -> None:
+    async with database.connection() as connection:
+        seen = set()
+        for _ in range(3):
+            state = await mirror.touch(connection, STORE)
+            for _ in range(3):
+                seen.add(state.version)
+                await mirror.touch_rows(connection, STORE)
+                state = await mirror.touch(connection, STORE)
+            await asyncio.sleep(0.01)  # what nine changes take at least, when they are written by checks
+            await mirror.forget(connection, STORE)
+        assert len(seen) == 9
 
 
 async def test_only_one_process_holds_a_store_and_who_lost_it_changes_nothing(database: Database) -> None:
@@ -115,7 +130,7 @@ async def test_each_change_of_what_is_shown_has_a_version_and_is_told(database: 
     listener = await asyncpg.connect(database_dsn)
     await listener.add_listener("discogs_proxy_changes", lambda *message: told.append(str(message[3])))
     async with database.connection() as connection:
-        await mirror.touch(connection, STORE)
+        begun = (await mirror.touch(connection, STORE)).version
         token = await mirror.lease(connection, STORE, 60)
         assert token is not None
         await mirror.change(connection, STORE, token, [1])
@@ -123,7 +138,7 @@ async def test_each_change_of_what_is_shown_has_a_version_and_is_told(database: 
         assert not await mirror.write_seller(connection, STORE, b'{"id": 1}')
         await mirror.confirm(connection, STORE, token, items=1, at=NOW, audited=3)
         state = await mirror.touch(connection, STORE)
-        assert (state.version, state.audit_page, state.checked_at, state.reconciled_at) == (2, 4, NOW, NOW)
+        assert (state.version, state.audit_page, state.checked_at, state.reconciled_at) == (begun + 2, 4, NOW, NOW)
         assert await mirror.seller(connection, STORE) == b'{"id": 1}'
         assert await mirror.purge(connection, STORE, soft=True) == 1
         assert (await mirror.touch(connection, STORE)).purged

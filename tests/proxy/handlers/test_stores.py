@@ -339,3 +339,17 @@ async def test_a_name_that_discogs_does_not_know_is_asked_for_once(proxy: Proxy,
         assert response.status == 404
         assert list(json.loads(body)) == ["message"]
     assert len(discogs.calls) == 1
+
+
+@pytest.mark.parametrize("path", ["/api/stores/some_name/inventory", "/api/feed?stores=some_name"])
+async def test_a_name_asked_for_while_discogs_hangs_leaves_no_trace(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs, database_dsn: str, path: str
+) -> None:
+    proxy = await start_proxy(UPSTREAM_DEADLINE="300")
+    discogs.add_fault(Fault(kind="silent"))
+    for _ in range(2):
+        assert (await proxy.get(path))[0].status in (503, 504)
+    await checked(proxy)
+    connection = await asyncpg.connect(database_dsn)
+    assert await connection.fetch("SELECT username FROM stores") == []
+    await connection.close()

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from matcher.database import Database
 from proxy import keys
-from proxy.adapters import mirror
+from proxy.adapters import mirror, tracking
 from proxy.domain.budget import Lane
 from proxy.errors import NotFound, UpstreamBroken
 from proxy.services import checks
@@ -210,3 +211,19 @@ async def test_a_lease_is_prolonged_while_the_check_lives(mirrored: Mirrored, mo
     assert running.task is not None
     await running.task
     assert running.error is None
+
+
+@pytest.mark.parametrize(("named", "known"), [((), []), ((STORE,), [STORE])])
+async def test_what_is_gone_for_long_is_forgotten_unless_it_is_wanted(
+    mirrored: Mirrored, named: tuple[str, ...], known: list[str]
+) -> None:
+    mirrored.checks.named = named
+    mirrored.discogs.delete_user(STORE)
+    for now in (datetime.now(UTC), datetime.now(UTC) + timedelta(seconds=GONE_AFTER_S + 60)):
+        mirrored.checks.now = partial(datetime.fromtimestamp, now.timestamp(), UTC)
+        with pytest.raises(NotFound):
+            await mirrored.check()
+    async with mirrored.database.connection() as connection:
+        assert [each.username for each in await mirror.states(connection)] == known
+        assert list(await tracking.gone(connection, named)) == known
+        assert await mirror.order(connection, STORE) is None

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,6 +14,7 @@ from matcher.database import Database
 from proxy import keys
 from proxy.adapters import mirror, tracking
 from proxy.domain.counting import Calls
+from proxy.domain.hold_down import HoldDown
 from proxy.domain.policy import Decision, Source
 from tests.conftest import Proxy, StartProxy
 from tests.simulated_discogs import Catalogue, Fault, SimulatedDiscogs
@@ -134,6 +137,35 @@ async def test_a_store_that_discogs_does_not_know_is_not_asked_for_again(shops: 
     await until(lambda: shops.is_true(OTHER))
     await asyncio.sleep(0.5)
     assert shops.calls("nobody_at_all") == 1
+
+
+async def test_a_wanted_store_that_is_gone_stays_known_and_is_tried_again_after_an_hour(shops: Shops) -> None:
+    proxy = await shops.proxy(STORES=f"nobody_at_all,{OTHER}")
+
+    async def row() -> dict[str, Any]:
+        rows: list[dict[str, Any]] = json.loads((await proxy.admin("GET", "/api/admin/stores"))[1])["stores"]
+        return {each["username"]: each for each in rows}["nobody_at_all"]
+
+    async def is_gone() -> bool:
+        return (await row())["gone_at"] is not None
+
+    await until(is_gone)
+    told = json.loads((await proxy.get("/readyz"))[1])
+    assert (told["status"], list(told["degraded"])) == ("degraded", ["stores"])
+    assert "nobody_at_all" in told["degraded"]["stores"]
+    assert b'discogs_proxy_degraded{reason="stores"} 1.0' in (await proxy.get("/metrics"))[1]
+
+    shops.discogs.rename(STORE, "nobody_at_all")
+    proxy.app[keys.SCHEDULER]._held = HoldDown()
+    async with shops.database.connection() as connection:
+        await connection.execute("UPDATE stores SET gone_at = gone_at - interval '61 minutes'")
+
+    async def is_back() -> bool:
+        return bool((await row())["checked_at"])
+
+    await until(is_back)
+    assert not await is_gone()
+    assert json.loads((await proxy.get("/readyz"))[1])["status"] == "ready"
 
 
 async def test_what_failed_is_left_alone_for_a_while(shops: Shops) -> None:
