@@ -81,7 +81,8 @@ class StoreAdmin:
         self.scheduler.wake()
         everything = await self.listed()
         row = _row_of(everything, username)
-        body = {"store": row} | {name: value for name, value in everything.items() if name != "stores"}
+        body = {"store": row, "check_intervals_ms": _intervals_of(everything)}
+        body |= {name: value for name, value in everything.items() if name != "stores"}
         return Report(body, bool(row["mirrored"]))
 
     async def remove(self, username: str) -> None:
@@ -160,6 +161,13 @@ def _row_of(listed: Json, username: str) -> Json:
         if row["username"] == username:
             return dict(row)
     raise NotFound(f"{username} is not known here: PUT /api/admin/stores/{username} adds it.")
+
+
+def _intervals_of(listed: Json) -> Json:
+    """Of all stores that are tracked, as the budget lets them be checked now."""
+    rows = listed["stores"]
+    assert isinstance(rows, list)  # noqa: S101 - made above
+    return {row["username"]: row["check_interval_ms"] for row in rows if row["tracked"]}
 
 
 def _told(moment: datetime | None) -> str | None:

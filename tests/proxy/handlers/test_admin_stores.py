@@ -59,6 +59,7 @@ async def test_a_store_that_is_added_is_read_and_then_tracked(proxy: Proxy) -> N
     assert (added["store"]["username"], added["store"]["items"]) == (STORE, 120)
     assert added["store"]["tracked"] == "operator"
     assert added["check_interval_ms"] == 60_000
+    assert added["check_intervals_ms"] == {STORE: 3_600_000}
     assert added["progress"]["interval_stretch"] == 1
     assert {"pages_read", "pages_left", "sweeps_left_s", "releases_left", "limited_by"} <= set(added["progress"])
 
