@@ -9,9 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from itertools import groupby
+from operator import itemgetter
 from uuid import UUID
 
 import orjson
+from asyncpg import Record
 
 from matcher.database import Connection
 from matcher.domain.metadata import Metadata
@@ -228,26 +231,53 @@ async def counts(connection: Connection) -> dict[ProcessingStatus, int]:
 
 async def audio(connection: Connection, release_ids: Collection[int]) -> dict[int, Audio]:
     """State and live matches of each release asked for. One that was never queued counts as queued."""
-    ids = list(set(release_ids))
-    matches = await _live_matches(connection, ids)
     rows = await connection.fetch(
         """
         SELECT wanted.release_id, q.status, r.discogs_id IS NOT NULL AS persisted,
-               coalesce(r.has_audio_matches, false) AS has_audio
+               coalesce(r.has_audio_matches, false) AS has_audio,
+               m.track_index, m.sub_index, m.platform, m.match_url, m.confidence,
+               coalesce(m.approved, false) AS approved, m.verified_by, m.verified_at::timestamptz AS verified_at,
+               track ->> 'position' AS position, track ->> 'title' AS title
         FROM unnest($1::bigint[]) AS wanted (release_id)
         LEFT JOIN match_queue q USING (release_id)
         LEFT JOIN releases r ON r.discogs_id = wanted.release_id
+        LEFT JOIN track_matches m
+          ON m.release_id = r.discogs_id AND NOT m.rejected AND m.dead_since IS NULL
+         AND m.match_url IS NOT NULL AND m.track_index IS NOT NULL
+        LEFT JOIN LATERAL (
+          SELECT CASE WHEN m.sub_index IS NULL THEN r.tracklist -> m.track_index
+                      ELSE r.tracklist -> m.track_index -> 'sub_tracks' -> m.sub_index END AS track
+        ) AS entry ON true
+        ORDER BY wanted.release_id, m.track_index, m.sub_index NULLS FIRST, m.approved DESC, m.confidence DESC, m.id
         """,
-        ids,
+        list(set(release_ids)),
     )
-    return {
-        row["release_id"]: Audio(
-            status=_status(row["status"], has_audio=row["has_audio"]),
-            persisted=row["persisted"],
-            matches=tuple(matches.get(row["release_id"], ())),
-        )
-        for row in rows
-    }
+    return {release_id: _audio(list(found)) for release_id, found in groupby(rows, key=itemgetter("release_id"))}
+
+
+def _audio(rows: Sequence[Record]) -> Audio:
+    """Of one release: a row for each match, or one without any."""
+    first = rows[0]
+    return Audio(
+        status=_status(first["status"], has_audio=first["has_audio"]),
+        persisted=first["persisted"],
+        matches=tuple(_match(row) for row in rows if row["match_url"] is not None),
+    )
+
+
+def _match(row: Record) -> StoredMatch:
+    return StoredMatch(
+        track_index=row["track_index"],
+        sub_index=row["sub_index"],
+        position=row["position"] or "",
+        title=row["title"] or "",
+        platform=row["platform"],
+        match_url=row["match_url"],
+        confidence=row["confidence"] or 0.0,
+        approved=row["approved"],
+        verified_by=row["verified_by"],
+        verified_at=row["verified_at"],
+    )
 
 
 def _status(queue_status: str | None, *, has_audio: bool) -> ProcessingStatus:
@@ -257,43 +287,6 @@ def _status(queue_status: str | None, *, has_audio: bool) -> ProcessingStatus:
     if queue_status == ProcessingStatus.MATCHED:
         return ProcessingStatus.UNMATCHED
     return ProcessingStatus(queue_status or ProcessingStatus.QUEUED)
-
-
-async def _live_matches(connection: Connection, release_ids: Sequence[int]) -> dict[int, list[StoredMatch]]:
-    rows = await connection.fetch(
-        """
-        SELECT m.release_id, m.track_index, m.sub_index, m.platform, m.match_url, m.confidence,
-               coalesce(m.approved, false) AS approved, m.verified_by, m.verified_at::timestamptz AS verified_at,
-               track ->> 'position' AS position, track ->> 'title' AS title
-        FROM track_matches m
-        JOIN releases r ON r.discogs_id = m.release_id
-        CROSS JOIN LATERAL (
-          SELECT CASE WHEN m.sub_index IS NULL THEN r.tracklist -> m.track_index
-                      ELSE r.tracklist -> m.track_index -> 'sub_tracks' -> m.sub_index END AS track
-        ) AS entry
-        WHERE m.release_id = ANY($1::bigint[])
-          AND NOT m.rejected AND m.dead_since IS NULL AND m.match_url IS NOT NULL AND m.track_index IS NOT NULL
-        ORDER BY m.release_id, m.track_index, m.sub_index NULLS FIRST, m.approved DESC, m.confidence DESC, m.id
-        """,
-        list(release_ids),
-    )
-    found: dict[int, list[StoredMatch]] = {}
-    for row in rows:
-        found.setdefault(row["release_id"], []).append(
-            StoredMatch(
-                track_index=row["track_index"],
-                sub_index=row["sub_index"],
-                position=row["position"] or "",
-                title=row["title"] or "",
-                platform=row["platform"],
-                match_url=row["match_url"],
-                confidence=row["confidence"] or 0.0,
-                approved=row["approved"],
-                verified_by=row["verified_by"],
-                verified_at=row["verified_at"],
-            )
-        )
-    return found
 
 
 async def stored_body(connection: Connection, release_id: int) -> StoredBody | None:

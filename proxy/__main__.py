@@ -14,6 +14,7 @@ from proxy.commands.bench import bench, benchmarks
 from proxy.commands.bench_budget import budget_story
 from proxy.commands.bench_day import simulated_days
 from proxy.commands.bench_memory import memory
+from proxy.commands.bench_pages import pages
 from proxy.commands.check import check
 from proxy.commands.demo import demo
 from proxy.commands.match import match
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
 def measurements(options: argparse.Namespace) -> Awaitable[None]:
     if options.budget:
         return budget_story()
+    if options.pages:
+        return pages()
     if options.day:
         return simulated_days()
     return memory(options.seconds) if options.memory else benchmarks(options.seconds)
@@ -73,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     measure.add_argument("--seconds", type=float, default=3.0, help="per measurement (default 3)")
     instead = measure.add_mutually_exclusive_group()
     instead.add_argument("--memory", action="store_true", help="instead: memory and time with 100,000 kept responses")
+    instead.add_argument("--pages", action="store_true", help="instead: a store of 50,000, its pages and its sweep")
     instead.add_argument("--day", action="store_true", help="instead: simulated days of shops' traffic (minutes)")
     instead.add_argument(
         "--budget", action="store_true", help="instead: 200 shoppers within 60 calls a minute (4 minutes)"

@@ -82,8 +82,17 @@ async def proxy(discogs: int, folder: Path) -> AsyncIterator[tuple[Process, int]
 
 def rss_mb(process: Process) -> float:
     """Of the process alone, without its PostgreSQL; not a number where the system does not tell."""
+    return _status_mb(process, "VmRSS:")
+
+
+def peak_mb(process: Process) -> float:
+    """The most that it ever held."""
+    return _status_mb(process, "VmHWM:")
+
+
+def _status_mb(process: Process, name: str) -> float:
     try:
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
     except OSError:
         return float("nan")
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) / 1024
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(name)) / 1024

@@ -27,7 +27,9 @@ OVERHEAD_BYTES = 2048
 """Of an entry beside its bodies: a short one is not for free."""
 
 PACK_FROM_BYTES = 1024
-PACK_LEVEL = 6
+PACK_LEVEL = 1
+"""Of a page of 100 listings it makes a third more than level 6, in a fourth of the time."""
+
 PACK_ASIDE_FROM_BYTES = 256 * 1024
 """Packing holds up everybody else from here on: a thread does it."""
 
