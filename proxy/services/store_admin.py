@@ -81,7 +81,7 @@ class StoreAdmin:
         self.scheduler.wake()
         everything = await self.listed()
         row = _row_of(everything, username)
-        body = {"store": row, "check_intervals_ms": _intervals_of(everything)}
+        body: Json = {"store": row, "check_intervals_ms": _intervals_of(everything)}
         body |= {name: value for name, value in everything.items() if name != "stores"}
         return Report(body, bool(row["mirrored"]))
 
