@@ -389,3 +389,35 @@ CREATE OR REPLACE TRIGGER stores_tell AFTER UPDATE OF version ON stores
   FOR EACH ROW WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION tell_store_changed();
 CREATE OR REPLACE TRIGGER stores_tell_deleted AFTER DELETE ON stores
   FOR EACH ROW EXECUTE FUNCTION tell_store_changed();
+
+-- Webhooks ---------------------------------------------------------------------------------------------------------
+-- Events wait here until they are delivered. They are written by the transaction that makes the change that they tell.
+
+CREATE TABLE IF NOT EXISTS webhook_events (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  event_id uuid NOT NULL DEFAULT gen_random_uuid(),
+  store_username text NOT NULL,
+  type text NOT NULL,
+  data text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now()
+);
+
+COMMENT ON COLUMN webhook_events.store_username IS 'whose events stay in order; empty: of no store';
+COMMENT ON COLUMN webhook_events.data IS 'JSON, sent as it is';
+
+CREATE INDEX IF NOT EXISTS webhook_events_store_idx ON webhook_events (store_username, id);
+
+CREATE TABLE IF NOT EXISTS webhook_queues (
+  store_username text PRIMARY KEY,
+  next_at timestamptz NOT NULL,
+  attempts integer NOT NULL DEFAULT 0,
+  batch_id uuid,
+  batch_last bigint,
+  lease_token uuid,
+  lease_until timestamptz
+);
+
+COMMENT ON TABLE webhook_queues IS 'a row per store that has events; who writes events locks it, so their ids follow their commits';
+COMMENT ON COLUMN webhook_queues.next_at IS 'when the oldest events are to be sent';
+COMMENT ON COLUMN webhook_queues.batch_id IS 'of the events up to batch_last: sent with the same id until delivered';
+COMMENT ON COLUMN webhook_queues.lease_token IS 'fencing: only its holder may say what became of the batch';

@@ -14,7 +14,7 @@ from typing import Protocol
 import orjson
 
 from matcher import store
-from matcher.database import Database
+from matcher.database import Connection, Database
 from matcher.domain.metadata import fingerprint, metadata, storable
 from matcher.domain.retry import Fail, Park, Retry, aftermath
 from matcher.domain.tracklist import parse_release
@@ -84,7 +84,10 @@ class DrainReport:
 
 @dataclass(slots=True)
 class Matcher:
-    """Runs match jobs. `on_outcome` is told how each one ended."""
+    """Runs match jobs.
+
+    `on_outcome` is told how each one ended, `on_stored` of each release whose matches are stored, in that transaction.
+    """
 
     database: Database
     fetch_release: FetchRelease
@@ -92,6 +95,7 @@ class Matcher:
     thresholds: Thresholds
     batch_size: int
     on_outcome: Callable[[Outcome], None] = lambda _: None
+    on_stored: Callable[[Connection, int], Awaitable[None]] | None = None
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
@@ -213,6 +217,8 @@ class Matcher:
             if isinstance(verdict, Persist):
                 stored = store.StoredBody(found.fetched.body, found.fetched.fetched_at)
                 await store.persist(connection, job, metadata(found.body), stored, verdict.matches)
+                if self.on_stored:
+                    await self.on_stored(connection, job.release_id)
         return _ended(verdict)
 
     async def _after(self, job: store.Job, error: Exception) -> _Ended:

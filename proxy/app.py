@@ -17,7 +17,7 @@ from matcher.errors import DatabaseUnavailable
 from matcher.migration import migrate
 from matcher.pool import Matcher, Outcome, Provider
 from matcher.providers.discogs_videos import DiscogsVideos
-from proxy import keys
+from proxy import __version__, keys
 from proxy.adapters.budget_log import BudgetLog
 from proxy.adapters.changes import Changes
 from proxy.adapters.lanes import Lanes
@@ -25,12 +25,14 @@ from proxy.adapters.metrics import Metrics
 from proxy.adapters.responses import ResponseStore
 from proxy.adapters.upstream import Call, Upstream, sent_once
 from proxy.adapters.variants import Variants
+from proxy.adapters.webhook import Receiver
 from proxy.background import Health, running
 from proxy.domain.budget import Budget, Lane
 from proxy.domain.lifetimes import LIFETIMES
 from proxy.domain.resources import Kind, resource_of
 from proxy.domain.schedule import Pace
 from proxy.domain.visibility import OperatorCredential
+from proxy.domain.webhook import signing_key
 from proxy.errors import NotFound
 from proxy.handlers import admin, admin_stores, discogs, operations, stores
 from proxy.handlers.middleware import MIDDLEWARES, on_prepare
@@ -48,6 +50,8 @@ from proxy.services.scheduler import Scheduler
 from proxy.services.shared_cache import SharedCache
 from proxy.services.store_admin import StoreAdmin
 from proxy.services.stores import StoreService
+from proxy.services.webhooks import NAME as WEBHOOKS
+from proxy.services.webhooks import WebhookService, record_listings, record_nothing, record_release_matched
 from proxy.settings import OFFICIAL_API_URL, Settings
 
 DEFAULT_BUDGET_GROUP = "default"
@@ -75,7 +79,7 @@ def make_app(settings: Settings, database: Database, admin_token: str, health: H
     app[keys.METRICS] = Metrics()
     app[keys.HEALTH] = health or Health()
     app.on_response_prepare.append(on_prepare)
-    app.cleanup_ctx.extend([upstream, services, background])
+    app.cleanup_ctx.extend([upstream, services, webhooks, background])
     app.add_routes(ROUTES)
     return app
 
@@ -194,7 +198,12 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     demand = app[keys.DEMAND] = Demand(database)
     named = list(dict.fromkeys(each.username.lower() for each in settings.stores))
     checks = app[keys.CHECKS] = CheckService(
-        database, discogs_api, wake, lambda username, check: app[keys.SCHEDULER].ended(username, check), named
+        database,
+        discogs_api,
+        wake,
+        lambda username, check: app[keys.SCHEDULER].ended(username, check),
+        named,
+        record=record_listings if settings.webhook_url else record_nothing,
     )
     app[keys.SCHEDULER] = Scheduler(database, checks, demand, discogs_api, app[keys.METRICS], pace(settings), named)
     app[keys.STORE_ADMIN] = StoreAdmin(
@@ -236,6 +245,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         Thresholds(settings.cache_persistence_threshold, settings.approval_threshold),
         settings.audio_matching_batch_size,
         on_outcome=lambda outcome: job_ended(app, outcome),
+        on_stored=record_release_matched if settings.webhook_url else None,
     )
     yield
     await mirror.stop()
@@ -294,8 +304,25 @@ def job_ended(app: web.Application, outcome: Outcome) -> None:
     )
 
 
+async def webhooks(app: web.Application) -> AsyncIterator[None]:
+    """What delivers events, where somebody wants them."""
+    settings = app[keys.SETTINGS]
+    if not (settings.webhook_url and settings.webhook_secret):
+        yield
+        return
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        app[keys.WEBHOOKS] = WebhookService(
+            app[keys.DATABASE],
+            Receiver(session, settings.webhook_url, f"discogs-proxy/{__version__}"),
+            signing_key(settings.webhook_secret),
+            app[keys.METRICS],
+            app[keys.HEALTH],
+        )
+        yield
+
+
 async def background(app: web.Application) -> AsyncIterator[None]:
-    """Listening for changes, the adoption of the old system's matches, and the pool that drains the queue."""
+    """What runs beside the requests, by name."""
     tasks: dict[str, Callable[[], Awaitable[None]]] = {
         "changes": app[keys.CHANGES].run,
         "migration": lambda: migration(app),
@@ -304,6 +331,8 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     if app[keys.SETTINGS].background_processing_enabled:
         tasks["matcher"] = app[keys.MATCHER].run
         tasks["scheduler"] = app[keys.SCHEDULER].run
+    if keys.WEBHOOKS in app:
+        tasks[WEBHOOKS] = app[keys.WEBHOOKS].run
     async with AsyncExitStack() as stack:
         for name, work in tasks.items():
             await stack.enter_async_context(running(name, work, app[keys.HEALTH]))

@@ -25,6 +25,7 @@ from proxy.services.release import ReleaseService
 from proxy.services.scheduler import Scheduler
 from proxy.services.store_admin import StoreAdmin
 from proxy.services.stores import StoreService
+from proxy.services.webhooks import WebhookService
 from proxy.settings import Settings
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -47,6 +48,8 @@ SCHEDULER = web.AppKey("scheduler", Scheduler)
 STORE_ADMIN = web.AppKey("store_admin", StoreAdmin)
 MIRROR = web.AppKey("mirror", MirrorService)
 STORES = web.AppKey("stores", StoreService)
+WEBHOOKS = web.AppKey("webhooks", WebhookService)
+"""Only where there is a receiver."""
 
 TRACE = web.RequestKey("trace", Trace)
 DECISION = web.RequestKey("decision", Decision)

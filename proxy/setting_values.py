@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
+from proxy.domain.webhook import signing_key
+
 T = TypeVar("T")
 
 SIX_HOURS_MS = 21_600_000
@@ -96,6 +98,19 @@ def url(*schemes: str) -> Callable[[str], str]:
         return value.rstrip("/")
 
     return parse
+
+
+def webhook_url(value: str) -> str:
+    """As it is given: a slash at its end counts."""
+    url("https", "http")(value)
+    if not urlsplit(value).hostname or "#" in value:
+        raise ValueError("must be a URL such as https://host/path")
+    return value
+
+
+def webhook_secret(value: str) -> str:
+    signing_key(text(value))
+    return value
 
 
 def origin(value: str) -> str:

@@ -40,6 +40,8 @@ from proxy.setting_values import (
     switch,
     text,
     url,
+    webhook_secret,
+    webhook_url,
 )
 
 OFFICIAL_API_URL = "https://api.discogs.com"
@@ -131,8 +133,8 @@ class Settings:
     audio_visible: str = setting(
         "AUDIO_VISIBLE", one_of("all", "approved"), "all", "approved keeps pending matches from the shop"
     )
-    webhook_url: str | None = setting("WEBHOOK_URL", url("https", "http"), None, "where events are sent")
-    webhook_secret: str | None = setting("WEBHOOK_SECRET", text, None, "signs the events", secret=True)
+    webhook_url: str | None = setting("WEBHOOK_URL", webhook_url, None, "where events are sent", secret=True)
+    webhook_secret: str | None = setting("WEBHOOK_SECRET", webhook_secret, None, "signs the events", secret=True)
     background_processing_enabled: bool = setting(
         "BACKGROUND_PROCESSING_ENABLED", switch, "true", "false: no pool and no scheduled checks"
     )
@@ -306,6 +308,11 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{one.upper()} and {other.upper()} must be set together"
     if values["webhook_secret"] and not values["webhook_url"]:
         yield "WEBHOOK_SECRET is set, but WEBHOOK_URL is not"
+    if values["webhook_url"] and not values["webhook_secret"]:
+        yield (
+            "WEBHOOK_URL is set, but WEBHOOK_SECRET, by which the receiver knows our events, is not: "
+            'make one with  echo "whsec_$(openssl rand -base64 32)"'
+        )
     if "youtube" in values["match_providers"] and not values["youtube_api_key"]:
         yield "MATCH_PROVIDERS names youtube, but YOUTUBE_API_KEY is not set"
     if values["own_front_end_view"] == "public" and not values["discogs_token"]:

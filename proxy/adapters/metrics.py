@@ -43,6 +43,10 @@ class Metrics:
     check_calls: Histogram = field(init=False)
     check_age: Gauge = field(init=False)
     sweep_pages: Gauge = field(init=False)
+    webhook_deliveries: Counter = field(init=False)
+    webhook_events_dropped: Counter = field(init=False)
+    webhook_backlog: Gauge = field(init=False)
+    webhook_backlog_age: Gauge = field(init=False)
     degraded: Gauge = field(init=False)
     restarts: Gauge = field(init=False)
     _tracked: frozenset[str] = frozenset()
@@ -137,6 +141,24 @@ class Metrics:
             "Of each tracked store whose sweep is due: pages read, left.",
             ("store", "state"),
             registry=registry,
+        )
+        self.webhook_deliveries = Counter(
+            "discogs_proxy_webhook_deliveries",
+            "Batches of events sent: delivered, refused, unanswered, gone.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.webhook_events_dropped = Counter(
+            "discogs_proxy_webhook_events_dropped",
+            "Events given up: undeliverable, overflow.",
+            ("reason",),
+            registry=registry,
+        )
+        self.webhook_backlog = Gauge(
+            "discogs_proxy_webhook_backlog_events", "Events that are not delivered yet.", registry=registry
+        )
+        self.webhook_backlog_age = Gauge(
+            "discogs_proxy_webhook_backlog_age_seconds", "Age of the oldest one.", registry=registry
         )
         self.degraded = Gauge(
             "discogs_proxy_degraded", "1 while something is degraded, as /readyz tells.", ("reason",), registry=registry

@@ -119,6 +119,20 @@ async def rows(connection: Connection, username: str, listing_ids: Collection[in
     return {row["listing_id"]: MirrorRow(**row) for row in found}
 
 
+async def shown_bodies(connection: Connection, username: str, listing_ids: Collection[int]) -> dict[int, bytes]:
+    """Those of `listing_ids` that are shown, by id; none before the first sweep has ended."""
+    found = await connection.fetch(
+        """
+        SELECT listing_id, body FROM mirror_listings m
+        WHERE store_username = $1 AND listing_id = ANY($2::bigint[]) AND m.gone_at IS NULL
+          AND EXISTS (SELECT FROM stores WHERE username = $1 AND listing_ids IS NOT NULL)
+        """,
+        username,
+        listing_ids,
+    )
+    return {row["listing_id"]: row["body"] for row in found}
+
+
 async def too_old(
     connection: Connection, username: str, listing_ids: Collection[int], since: datetime, until: datetime
 ) -> set[int]:

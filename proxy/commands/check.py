@@ -20,6 +20,7 @@ from proxy.app import PROVIDERS, operator_credential
 from proxy.commands.database import command_database
 from proxy.domain.budget import Budget, Lane
 from proxy.domain.visibility import Using
+from proxy.domain.webhook import SECRET_LEAST_BYTES, signing_key
 from proxy.domain.wire import is_html
 from proxy.errors import ProxyError
 from proxy.settings import OFFICIAL_API_URL, Settings
@@ -73,6 +74,7 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     yield providers(settings)
     yield public_url(settings)
     yield tls(settings)
+    yield webhooks(settings)
 
 
 def speed() -> Finding:
@@ -195,3 +197,18 @@ def tls(settings: Settings) -> Finding:
     except (ssl.SSLError, OSError) as error:
         return Finding(Verdict.BAD, "TLS", f"TLS_CERT and TLS_KEY cannot be used: {error}", "give PEM files that match")
     return Finding(Verdict.GOOD, "TLS", str(settings.tls_cert))
+
+
+def webhooks(settings: Settings) -> Finding:
+    """By the look of the settings: nothing is sent. The URL may hold a password, so that only its host is told."""
+    if not (settings.webhook_url and settings.webhook_secret):
+        return Finding(Verdict.GOOD, "webhooks", "off (WEBHOOK_URL is unset)")
+    parts = urlsplit(settings.webhook_url)
+    if len(signing_key(settings.webhook_secret)) < SECRET_LEAST_BYTES:
+        remedy = 'echo "whsec_$(openssl rand -base64 32)" makes a better one'
+        return Finding(
+            Verdict.WARNING, "webhooks", f"WEBHOOK_SECRET is shorter than {SECRET_LEAST_BYTES} bytes", remedy
+        )
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        return Finding(Verdict.WARNING, "webhooks", f"sent to {parts.hostname} in the clear", "make WEBHOOK_URL https")
+    return Finding(Verdict.GOOD, "webhooks", f"signed, to {parts.scheme}://{parts.hostname}")

@@ -11,7 +11,7 @@ from proxy import keys
 from proxy.adapters import tracking
 from proxy.handlers.middleware import json_response
 
-REASONS = ("credential", "discogs", "budget", "database", "stores")
+REASONS = ("credential", "discogs", "budget", "database", "stores", "webhooks")
 """Always told, so that an alert can see them end; a background task that died bears its own name."""
 
 

@@ -25,6 +25,7 @@ from proxy.errors import Degraded, NotFound, ProxyError, UpstreamBroken
 from proxy.services.comparison import Comparison
 from proxy.services.store_pages import Found, Look, StorePages
 from proxy.services.sweep import Sweep
+from proxy.services.webhooks import RecordListings, record_nothing
 
 LEASE_S = 10.0
 """Prolonged while a check lives: after a process was killed another takes its store over so soon."""
@@ -86,6 +87,7 @@ class CheckService:
     named: Collection[str] = ()
     """The stores of STORES, in lower case: they stay known, whatever upstream says."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    record: RecordListings = record_nothing
     _comparison: Comparison = field(init=False)
     _sweep: Sweep = field(init=False)
     _checks: dict[str, Check] = field(default_factory=dict)
@@ -95,8 +97,8 @@ class CheckService:
 
     def __post_init__(self) -> None:
         pages = StorePages(self.upstream, lambda: self.now())
-        self._comparison = Comparison(self.database, pages, self.on_enqueued)
-        self._sweep = Sweep(self.database, pages, self.on_enqueued)
+        self._comparison = Comparison(self.database, pages, self.on_enqueued, self.record)
+        self._sweep = Sweep(self.database, pages, self.on_enqueued, self.record)
 
     def is_unknown(self, username: str) -> bool:
         """Upstream said a moment ago that there is no such store: it is not asked again."""

@@ -13,7 +13,9 @@ from matcher.store import Priority
 from proxy.adapters import mirror
 from proxy.domain.delta import NEWEST, Changes, Contradiction, PageOf, next_step
 from proxy.domain.rotation import audit_pages, page_of_rotation
+from proxy.domain.webhook import is_told
 from proxy.services.store_pages import SHOWN, Look, PageRead, StorePages
+from proxy.services.webhooks import RecordListings
 
 log = structlog.get_logger()
 
@@ -25,6 +27,7 @@ class Comparison:
     database: Database
     pages: StorePages
     on_enqueued: Callable[[], None]
+    record: RecordListings
 
     async def compare(self, look: Look, audit_page: int) -> bool:
         """Whether the mirror is true now; False where the store changed while it was read. Raises ProxyError."""
@@ -79,6 +82,8 @@ class Comparison:
                 audited=audited[-1] if audited else None,
             )
             await mirror.log_sync(connection, look.username, listings=len(rows), new_releases=queued)
+            told = [each for each in edited if is_told(known[each].body, rows[each].body)]
+            await self.record(connection, look.username, added=changes.added, removed=changes.removed, changed=told)
         if queued:
             self.on_enqueued()
         found = look.found

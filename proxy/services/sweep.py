@@ -13,8 +13,10 @@ from matcher.store import Priority
 from proxy.adapters import mirror
 from proxy.domain.budget import Lane
 from proxy.domain.delta import NEWEST, PageOf
+from proxy.domain.webhook import is_told
 from proxy.errors import UpstreamBroken
 from proxy.services.store_pages import SHOWN, Look, PageRead, StorePages
+from proxy.services.webhooks import RecordListings
 
 log = structlog.get_logger()
 
@@ -26,6 +28,7 @@ class Sweep:
     database: Database
     pages: StorePages
     on_enqueued: Callable[[], None]
+    record: RecordListings
 
     async def sweep(self, look: Look) -> None:
         """Read every page that upstream shows. Raises ProxyError."""
@@ -43,8 +46,8 @@ class Sweep:
             seen = set(ids)
             ids += [each for each in read.observed.ids if each not in seen]
             async with self.database.transaction() as connection:
-                queued += await self._keep(connection, look, read)
                 await mirror.save_sweep(connection, look.username, look.lease, page=page, ids=ids, items=items)
+                queued += await self._keep(connection, look, read)
             look.found.pages += 1
             look.first_page.set()
             if page >= min(SHOWN.last_page, -(-items // SHOWN.per_page)):
@@ -52,8 +55,11 @@ class Sweep:
         end = await self._far_end(look, ids, items)
         hole = range(-max(0, items - len(ids) - len(end)), 0) if end else ()
         async with self.database.transaction() as connection:
+            before = await mirror.order(connection, look.username)
             await mirror.change(connection, look.username, look.lease, [*ids, *hole, *end])
             await mirror.log_sync(connection, look.username, listings=len(ids) + len(end), new_releases=queued)
+            if before is not None:  # at first sight no listing is news
+                await self._record_swap(connection, look, before[1], [*ids, *end])
         log.info("sweep", store=look.username, pages=page, listings=len(ids), request_id=look.trace.request_id)
 
     async def _items_of_end(self, look: Look, page: int) -> int:
@@ -81,8 +87,20 @@ class Sweep:
             number += 1
         return end
 
+    async def _record_swap(
+        self, connection: Connection, look: Look, before: Sequence[int], after: Sequence[int]
+    ) -> None:
+        old, new = set(before), set(after)
+        await self.record(
+            connection,
+            look.username,
+            added=[each for each in after if each not in old],
+            removed=[each for each in before if each > 0 and each not in new],
+        )
+
     async def _keep(self, connection: Connection, look: Look, read: PageRead) -> int:
         """Write the rows of a page; returns how many releases were queued."""
+        shown = await mirror.shown_bodies(connection, look.username, [row.listing_id for row in read.rows])
         await mirror.write_rows(connection, look.username, read.rows)
         if read.seller is not None:
             await mirror.write_seller(connection, look.username, read.seller)
@@ -90,4 +108,6 @@ class Sweep:
         queued = await store.enqueue(connection, releases, priority=Priority.HISTORY, store_username=look.username)
         if queued:
             self.on_enqueued()
+        changed = [row.listing_id for row in read.rows if is_told(shown.get(row.listing_id, row.body), row.body)]
+        await self.record(connection, look.username, changed=changed)
         return queued

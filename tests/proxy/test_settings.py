@@ -74,11 +74,33 @@ def test_a_secret_is_never_shown() -> None:
         ({"MATCH_PROVIDERS": "youtube"}, "YOUTUBE_API_KEY is not set"),
         ({"STORES": "a=x,A=y"}, "STORES names a twice"),
         ({"WEBHOOK_SECRET": "s"}, "WEBHOOK_URL is not"),
+        ({"WEBHOOK_URL": "https://shop.example/hook"}, 'echo "whsec_$(openssl rand -base64 32)"'),
         ({"DISCOGS_API_URL": "http://127.0.0.1:8080"}, "DISCOGS_API_URL is the proxy itself"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(environment: dict[str, str], told: str) -> None:
     assert told in problems(**environment)
+
+
+@pytest.mark.parametrize(
+    "value", ["shop.example/hook", "ftp://u:hunter2@shop.example", "https://", "https:///hunter2", "http://a/#hunter2"]
+)
+def test_a_webhook_url_that_is_none_is_refused_and_not_shown(value: str) -> None:
+    message = problems(WEBHOOK_URL=value, WEBHOOK_SECRET="s")
+    assert message.startswith("WEBHOOK_URL (its value is not shown): it must be a URL such as https://host")
+    assert "hunter2" not in message
+
+
+def test_a_webhook_secret_that_cannot_be_read_is_refused_and_not_shown() -> None:
+    message = problems(WEBHOOK_URL="https://shop.example", WEBHOOK_SECRET="whsec_hunter2!")
+    assert message == "WEBHOOK_SECRET (its value is not shown): it must be base64 after whsec_"
+
+
+def test_a_webhook_url_is_kept_as_it_is() -> None:
+    url = "https://user:hunter2@shop.example/hook/?a=b"
+    settings = Settings.from_environment({"WEBHOOK_URL": url, "WEBHOOK_SECRET": "s"})
+    assert settings.webhook_url == url
+    assert "hunter2" not in repr(settings)
 
 
 def test_a_misspelt_name_is_found() -> None:

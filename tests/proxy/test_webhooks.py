@@ -1,0 +1,359 @@
+"""Stories of webhooks: a shop hears of what happens, whatever fails on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+import structlog
+from aiohttp import web
+
+from matcher.database import Database
+from proxy import keys
+from proxy.adapters import webhook_outbox as outbox
+from proxy.adapters.metrics import Metrics
+from proxy.adapters.webhook import Receiver
+from proxy.background import Health
+from proxy.domain import webhook
+from proxy.domain.breaker import Breaker
+from proxy.domain.budget import Lane
+from proxy.domain.webhook import listing_events, signing_key
+from proxy.services.webhooks import WebhookService
+from tests.conftest import STORE, Proxy, StartProxy
+from tests.simulated_discogs import SimulatedDiscogs
+from tests.simulated_discogs.churn import Churn
+from tests.webhook_receiver import SECRET, Delivery, Shop, status
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Shop]:
+    async with Shop() as running:
+        yield running
+
+
+# --- what is told -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Watched:
+    """A store whose mirror is true, a shop that listens, and a proxy between them."""
+
+    proxy: Proxy
+    shop: Shop
+    churn: Churn
+    discogs: SimulatedDiscogs
+
+    async def check(self, *, renew: bool = False, audits: int = 0) -> None:
+        check = self.proxy.app[keys.CHECKS].check(STORE, Lane.CHECK, "test", renew=renew, audits=audits)
+        await check.ended()
+        assert check.error is None
+
+    async def told(self, count: int) -> list[dict[str, Any]]:
+        """The next events, in the order in which they came."""
+        await self.shop.until(lambda: len(self.shop.events) >= count)
+        events = self.shop.events[:count]
+        assert len(self.shop.events) == count
+        self.shop.got.clear()
+        return events
+
+
+@pytest.fixture
+async def watched(start_proxy: StartProxy, discogs: SimulatedDiscogs, shop: Shop) -> Watched:
+    proxy = await start_proxy(WEBHOOK_URL=shop.url, WEBHOOK_SECRET=SECRET)
+    found = Watched(proxy, shop, Churn(discogs.catalogue), discogs)
+    await found.check()
+    return found
+
+
+async def test_additions_sales_and_edits_are_told_and_first_sight_is_not(watched: Watched) -> None:
+    sold = watched.churn.happen(STORE, "sale").gone[0]
+    added = watched.churn.happen(STORE, "addition").came[0]
+    await watched.check()
+    events = await watched.told(2)
+    assert [(each["type"], each["data"]["listing_id"]) for each in events] == [
+        ("listing.removed", sold),
+        ("listing.added", added),
+    ]
+    releases = {each.id: each.release_id for each in watched.discogs.catalogue.for_sale(STORE)}
+    assert events[1]["data"] == {"store": STORE, "listing_id": added, "release_id": releases[added]}
+    edited = watched.churn.happen(STORE, "edit_silent").changed[0]
+    await watched.check(audits=2)
+    [event] = await watched.told(1)
+    assert event["type"] == "listing.changed"
+    assert event["data"] == {"store": STORE, "listing_id": edited, "release_id": releases[edited]}
+
+
+async def test_what_a_sweep_finds_is_told(watched: Watched) -> None:
+    sold = watched.churn.happen(STORE, "sale").gone[0]
+    edited = watched.churn.happen(STORE, "edit_silent").changed[0]
+    added = watched.churn.happen(STORE, "addition").came[0]
+    await watched.check(renew=True)
+    events = await watched.told(3)
+    assert [(each["type"], each["data"]["listing_id"]) for each in events] == [
+        ("listing.changed", edited),
+        ("listing.removed", sold),
+        ("listing.added", added),
+    ]
+
+
+async def test_a_matched_release_is_told_for_each_store_that_sells_it(watched: Watched) -> None:
+    for _ in range(5):
+        _, body = await watched.proxy.admin("POST", "/api/admin/process-queue?limit=10")
+        if json.loads(body)["cached"]:
+            break
+    await watched.shop.until(lambda: bool(watched.shop.events))
+    event = watched.shop.events[0]
+    sold = {each.release_id for each in watched.discogs.catalogue.for_sale(STORE)}
+    assert (event["type"], event["data"]["store"]) == ("release.matched", STORE)
+    assert event["data"]["release_id"] in sold
+
+
+async def test_without_a_receiver_nothing_is_recorded(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    watched = Watched(proxy, Shop(), Churn(discogs.catalogue), discogs)
+    await watched.check()
+    watched.churn.happen(STORE, "sale")
+    await watched.check()
+    async with proxy.app[keys.DATABASE].connection() as connection:
+        assert (await outbox.backlog(connection)).events == 0
+
+
+# --- how it is delivered ------------------------------------------------------------------------------------------
+
+Deliver = Callable[..., WebhookService]
+
+
+@pytest.fixture
+async def deliver(database: Database, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Deliver]:
+    """Starts what delivers, as in a process of its own, in a hurry."""
+    monkeypatch.setattr(outbox, "GATHER", timedelta(0))
+    monkeypatch.setattr(webhook, "FIRST_RETRY_S", 0.05)
+    monkeypatch.setattr("proxy.services.webhooks.LOOK_S", 0.02)
+    monkeypatch.setattr("proxy.services.webhooks.HOUSEKEEPING_S", 0.0)
+    tasks: list[asyncio.Task[None]] = []
+    async with aiohttp.ClientSession() as session:
+
+        def start(url: str | None = None, timeout_s: float = 5.0, events_max: int = 1000) -> WebhookService:
+            service = WebhookService(
+                database,
+                Receiver(session, url or shop.url, "test/1", timeout_s),
+                signing_key(SECRET),
+                Metrics(),
+                Health(),
+                breaker=Breaker(threshold=3, first_s=0.1, longest_s=0.2),
+                events_max=events_max,
+            )
+            tasks.append(asyncio.create_task(service.run()))
+            return service
+
+        yield start
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
+
+
+async def happen(database: Database, store: str, *listing_ids: int) -> None:
+    async with database.transaction() as connection:
+        await outbox.record(connection, listing_events(store, {}, added=listing_ids))
+
+
+def listing_ids(shop: Shop, store: str) -> list[int]:
+    """In the order in which they were taken."""
+    taken = [event for delivery in shop.got if delivery.store == store for event in delivery.events]
+    return [event["data"]["listing_id"] for event in taken]
+
+
+def measured(service: WebhookService, name: str, **labels: str) -> float | None:
+    return service.metrics.registry.get_sample_value(f"discogs_proxy_webhook_{name}", labels)
+
+
+async def test_a_batch_is_sent_once_where_all_goes_well(database: Database, shop: Shop, deliver: Deliver) -> None:
+    await happen(database, "a", 1, 2)
+    service = deliver()
+    await shop.until(lambda: listing_ids(shop, "a") == [1, 2])
+    await shop.until(lambda: measured(service, "backlog_events") == 0)
+    assert len(shop.tried) == 1
+    assert measured(service, "deliveries_total", outcome="delivered") == 1
+    assert service.health.degraded == {}
+
+
+async def dropped(_delivery: Delivery, request: web.Request) -> web.StreamResponse:
+    assert request.transport
+    request.transport.abort()
+    return web.Response(status=500)
+
+
+async def slow(_delivery: Delivery, _request: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(1)
+    return web.Response(status=500)
+
+
+async def endless(_delivery: Delivery, request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(status=500)
+    await response.prepare(request)
+    try:
+        while True:
+            await response.write(b"x" * 65536)
+    except ConnectionError:
+        return response
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (status(500), "refused"),
+        (status(302, Location="/elsewhere"), "refused"),
+        (status(404), "refused"),
+        (status(503, Retry_After="1"), "refused"),
+        (dropped, "unanswered"),
+        (slow, "unanswered"),
+        (endless, "refused"),
+    ],
+    ids=["500", "redirect", "404", "retry-after", "dropped", "slow", "endless"],
+)
+async def test_what_failed_is_sent_again_the_same(
+    database: Database, shop: Shop, deliver: Deliver, answer: object, outcome: str
+) -> None:
+    shop.once.append(answer)  # type: ignore[arg-type]
+    await happen(database, "a", 1)
+    service = deliver(timeout_s=0.5)
+    await shop.until(lambda: len(shop.tried) == 1)
+    await happen(database, "a", 2)
+    await shop.until(lambda: listing_ids(shop, "a") == [1, 2])
+    first, again, following = shop.tried
+    assert (again.message_id, again.raw) == (first.message_id, first.raw)
+    assert following.message_id != first.message_id
+    assert measured(service, "deliveries_total", outcome=outcome) == 1
+
+
+async def test_a_receiver_that_asks_for_time_is_given_it(database: Database, shop: Shop, deliver: Deliver) -> None:
+    shop.once.append(status(429, Retry_After="1"))
+    await happen(database, "a", 1)
+    deliver()
+    await shop.until(lambda: len(shop.tried) == 1)
+    await happen(database, "b", 2)
+    await shop.until(lambda: len(shop.got) == 2)
+    assert all(each.at - shop.tried[0].at >= 0.95 for each in shop.tried[1:])
+
+
+async def test_a_large_good_answer_is_not_read(database: Database, shop: Shop, deliver: Deliver) -> None:
+    async def large(_delivery: Delivery, _request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"x" * 10_000_000)
+
+    shop.once.append(large)
+    await happen(database, "a", 1)
+    deliver()
+    await shop.until(lambda: listing_ids(shop, "a") == [1])
+    await happen(database, "a", 2)
+    await shop.until(lambda: listing_ids(shop, "a") == [1, 2])
+    assert len(shop.tried) == 2
+
+
+async def test_a_store_whose_events_are_refused_holds_no_other_up(
+    database: Database, shop: Shop, deliver: Deliver
+) -> None:
+    async def picky(delivery: Delivery, _request: web.Request) -> web.StreamResponse:
+        return web.Response(status=400 if delivery.store == "bad" else 204)
+
+    shop.always = picky
+    await happen(database, "bad", 1)
+    deliver()
+    for each in range(1, 6):
+        await happen(database, "good", each)
+        await shop.until(lambda each=each: listing_ids(shop, "good") == [*range(1, each + 1)])  # type: ignore[misc]
+    await shop.until(lambda: sum(delivery.store == "bad" for delivery in shop.tried) >= 3)
+    shop.always = status(204)
+    await shop.until(lambda: listing_ids(shop, "bad") == [1])
+
+
+async def test_a_dead_receiver_is_not_hammered_and_gets_all_once_it_lives(
+    database: Database, shop: Shop, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "FIRST_RETRY_S", 3600.0)  # what was put off is not waited for
+    monkeypatch.setattr(webhook, "LONGEST_RETRY_S", 3600.0)
+    await shop.stop()
+    stores = [f"store_{number}" for number in range(50)]
+    for store in stores:
+        await happen(database, store, 1)
+    now = 0.0
+    service = deliver()
+    service.clock = lambda: now
+    await shop.until(lambda: "webhooks" in service.health.degraded)
+    await asyncio.sleep(0.2)  # many turns, in which no time passes
+    assert measured(service, "deliveries_total", outcome="unanswered") == 3
+    await shop.start()
+    now = 1.0
+    await shop.until(lambda: len(shop.got) == 50)
+    assert {delivery.store for delivery in shop.got} == set(stores)
+    assert service.health.degraded == {}
+
+
+async def test_a_receiver_that_is_gone_is_left_alone(
+    database: Database, shop: Shop, deliver: Deliver, logs: list[structlog.types.EventDict]
+) -> None:
+    shop.always = status(410)
+    await happen(database, "a", 1)
+    service = deliver()
+    await shop.until(lambda: "webhooks" in service.health.degraded)
+    await happen(database, "b", 1)
+    await shop.until(lambda: measured(service, "backlog_events") == 2)
+    assert len(shop.tried) == 1
+    assert "410" in service.health.degraded["webhooks"]
+
+
+async def test_a_backlog_is_bounded(
+    database: Database, shop: Shop, deliver: Deliver, logs: list[structlog.types.EventDict]
+) -> None:
+    shop.always = status(500)
+    service = deliver(events_max=5)
+    await happen(database, "a", *range(1, 8))
+    await happen(database, "b", 8, 9)
+    await shop.until(lambda: measured(service, "events_dropped_total", reason="overflow") == 4)
+    shop.always = status(204)
+    await shop.until(lambda: len(shop.events) == 5)
+    assert (listing_ids(shop, "a"), listing_ids(shop, "b")) == ([5, 6, 7], [8, 9])
+    assert any(line["event"] == "webhook events dropped" and line["events"] == 4 for line in logs)
+
+
+async def test_many_processes_on_one_database_keep_each_stores_order(
+    database: Database, shop: Shop, deliver: Deliver
+) -> None:
+    """While the shop fails now and then, and events are recorded all the time."""
+    count = 0
+
+    async def moody(_delivery: Delivery, _request: web.Request) -> web.StreamResponse:
+        nonlocal count
+        count += 1
+        await asyncio.sleep(0.01 * (count % 3))
+        return web.Response(status=500 if count % 4 == 0 else 204)
+
+    shop.always = moody
+    for _ in range(3):
+        deliver()
+    stores = ["a", "b", "c"]
+    for number in range(1, 31):
+        await asyncio.gather(*(happen(database, store, number) for store in stores))
+    await shop.until(lambda: all(len(listing_ids(shop, store)) >= 30 for store in stores))
+    for store in stores:
+        assert listing_ids(shop, store) == [*range(1, 31)]
+
+
+async def test_neither_secret_nor_password_is_logged(
+    database: Database, shop: Shop, deliver: Deliver, logs: list[structlog.types.EventDict]
+) -> None:
+    await happen(database, "a", 1)
+    await shop.stop()
+    service = deliver(url=shop.url.replace("//", "//user:hunter2@"))
+    await shop.until(lambda: "webhooks" in service.health.degraded)
+    await shop.start()
+    await shop.until(lambda: bool(shop.got))
+    said = repr(logs) + repr(service)
+    assert "webhook not delivered" in said
+    for secret in ("hunter2", SECRET.removeprefix("whsec_"), repr(service.key)):
+        assert secret not in said
