@@ -164,7 +164,7 @@ class WebhookService:
         began = self.clock()
         try:
             ended = await self.receiver.post(body, headers)
-        except asyncio.CancelledError:
+        except BaseException:  # most often that we are told to stop
             self.breaker.abandoned(probe=probe)
             raise
         verdict = judge(ended, batch.attempts + 1, self.jitter(), self.now())

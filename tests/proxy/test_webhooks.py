@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,6 +19,7 @@ from aiohttp import web
 from matcher.database import Database
 from proxy import keys
 from proxy.adapters import webhook_outbox as outbox
+from proxy.adapters.database import connected
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.webhook import Receiver
 from proxy.background import Health
@@ -26,6 +29,8 @@ from proxy.domain.budget import Lane
 from proxy.domain.webhook import listing_events, signing_key
 from proxy.services.webhooks import WebhookService
 from tests.conftest import STORE, Proxy, StartProxy
+from tests.process import proxy_process
+from tests.relay import relayed
 from tests.simulated_discogs import SimulatedDiscogs
 from tests.simulated_discogs.churn import Churn
 from tests.webhook_receiver import SECRET, Delivery, Shop, status
@@ -138,10 +143,12 @@ async def deliver(database: Database, shop: Shop, monkeypatch: pytest.MonkeyPatc
     tasks: list[asyncio.Task[None]] = []
     async with aiohttp.ClientSession() as session:
 
-        def start(url: str | None = None, timeout_s: float = 5.0, events_max: int = 1000) -> WebhookService:
+        def start(
+            url: str = shop.url, timeout_s: float = 5.0, events_max: int = 1000, database: Database = database
+        ) -> WebhookService:
             service = WebhookService(
                 database,
-                Receiver(session, url or shop.url, "test/1", timeout_s),
+                Receiver(session, url, "test/1", timeout_s),
                 signing_key(SECRET),
                 Metrics(),
                 Health(),
@@ -357,3 +364,65 @@ async def test_neither_secret_nor_password_is_logged(
     assert "webhook not delivered" in said
     for secret in ("hunter2", SECRET.removeprefix("whsec_"), repr(service.key)):
         assert secret not in said
+
+
+# --- what may happen to the proxy ---------------------------------------------------------------------------------
+
+
+async def test_a_database_that_goes_away_while_a_batch_is_sent_only_repeats_it(
+    database_dsn: str, database: Database, shop: Shop, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LEASE", timedelta(seconds=0.5))
+    async with relayed(database_dsn) as wire, connected(wire.dsn, connections=2) as shaky:
+
+        async def cut(_delivery: Delivery, _request: web.Request) -> web.StreamResponse:
+            await wire.cut()
+            return web.Response(status=204)
+
+        shop.once.append(cut)
+        await happen(database, "a", 1)
+        service = deliver(database=shaky)
+        await shop.until(lambda: len(shop.got) == 1)
+        await happen(database, "a", 2)
+        await wire.restore()
+        await shop.until(lambda: listing_ids(shop, "a") == [1, 1, 2])
+        first, again, _ = shop.got
+        assert (again.message_id, again.raw) == (first.message_id, first.raw)
+        await shop.until(lambda: measured(service, "backlog_events") == 0)
+
+
+@pytest.mark.slow
+async def test_a_batch_is_repeated_by_another_process_where_the_first_was_killed_before_it_knew(
+    database_dsn: str, database: Database, shop: Shop, discogs: SimulatedDiscogs, tmp_path: Path
+) -> None:
+    await happen(database, "a", 1)
+    environment = {
+        "DISCOGS_API_URL": discogs.url,
+        "DATABASE_URL": database_dsn,
+        "DATA_DIR": str(tmp_path),
+        "WEBHOOK_URL": shop.url.replace("//", "//user:hunter2@"),
+        "WEBHOOK_SECRET": SECRET,
+    }
+    killed = asyncio.Event()
+
+    async def held(_delivery: Delivery, _request: web.Request) -> web.StreamResponse:
+        await killed.wait()
+        return web.Response(status=204)
+
+    shop.once.append(held)
+    async with proxy_process(tmp_path / "log", **environment) as process:
+        await shop.until(lambda: len(shop.tried) == 1)
+        await process.stop(signal.SIGKILL)
+    killed.set()
+    await happen(database, "a", 2)
+    async with database.connection() as connection:  # a minute passes
+        await connection.execute("UPDATE webhook_queues SET lease_until = now()")
+    async with proxy_process(tmp_path / "log", **environment) as process:
+        await shop.until(lambda: len(shop.tried) == 3)
+        assert await process.stop() == 0
+        assert "webhook delivered" in process.log
+        assert "hunter2" not in process.log
+        assert SECRET not in process.log
+    first, again, following = shop.tried
+    assert (again.message_id, again.raw) == (first.message_id, first.raw)
+    assert [event["data"]["listing_id"] for event in following.events] == [2]
