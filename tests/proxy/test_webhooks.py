@@ -27,7 +27,7 @@ from proxy.domain import webhook
 from proxy.domain.breaker import Breaker
 from proxy.domain.budget import Lane
 from proxy.domain.webhook import listing_events, signing_key
-from proxy.services.webhooks import WebhookService
+from proxy.services.webhooks import WebhookService, record_match_rejected
 from tests.conftest import STORE, Proxy, StartProxy
 from tests.process import proxy_process
 from tests.relay import relayed
@@ -117,6 +117,33 @@ async def test_a_matched_release_is_told_for_each_store_that_sells_it(watched: W
     sold = {each.release_id for each in watched.discogs.catalogue.for_sale(STORE)}
     assert (event["type"], event["data"]["store"]) == ("release.matched", STORE)
     assert event["data"]["release_id"] in sold
+
+
+async def test_a_rejected_match_is_told_to_who_sells_the_release(watched: Watched) -> None:
+    release_id = watched.discogs.catalogue.for_sale(STORE)[0].release_id
+    match = {"track_index": 0, "sub_index": None, "match_url": "https://www.youtube.com/watch?v=1"}
+    async with watched.proxy.app[keys.DATABASE].transaction() as connection:
+        await record_match_rejected(connection, release_id, match)
+    [event] = await watched.told(1)
+    assert event["type"] == "match.rejected"
+    assert event["data"] == {"store": STORE, "release_id": release_id, **match}
+
+
+async def test_what_is_told_is_true_by_then(watched: Watched) -> None:
+    """A shop that asks when it is told gets the answer of after the change."""
+    seen = []
+
+    async def look(delivery: Delivery, _request: web.Request) -> web.StreamResponse:
+        _, body = await watched.proxy.get(f"/api/stores/{STORE}/inventory")
+        seen.append({each["id"] for each in json.loads(body)["results"]})
+        return web.Response(status=204)
+
+    await watched.proxy.get(f"/api/stores/{STORE}/inventory")
+    watched.shop.once.append(look)
+    sold = watched.churn.happen(STORE, "sale").gone[0]
+    await watched.check()
+    await watched.told(1)
+    assert sold not in seen[0]
 
 
 async def test_without_a_receiver_nothing_is_recorded(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
@@ -215,7 +242,7 @@ async def endless(_delivery: Delivery, request: web.Request) -> web.StreamRespon
     ("answer", "outcome"),
     [
         (status(500), "refused"),
-        (status(302, Location="/elsewhere"), "refused"),
+        (status(307, Location="/hooks/discogs/"), "refused"),
         (status(404), "refused"),
         (status(503, Retry_After="1"), "refused"),
         (dropped, "unanswered"),
