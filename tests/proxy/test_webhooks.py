@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,19 @@ async def test_what_is_told_is_true_by_then(watched: Watched) -> None:
     await watched.check()
     await watched.told(1)
     assert sold not in seen[0]
+
+
+async def test_two_proxies_on_one_database_tell_a_store_in_order(watched: Watched, start_proxy: StartProxy) -> None:
+    other = await start_proxy(WEBHOOK_URL=watched.shop.url, WEBHOOK_SECRET=SECRET)
+    both = [watched, replace(watched, proxy=other)]
+    happened: list[int] = []
+    for turn in range(12):
+        happened += watched.churn.happen(STORE, "addition").came
+        await both[turn % 2].check()
+        await asyncio.sleep(0.2)
+    events = await watched.told(12)
+    assert [each["data"]["listing_id"] for each in events] == happened
+    assert len({delivery.message_id for delivery in watched.shop.tried}) == len(watched.shop.tried)
 
 
 async def test_without_a_receiver_nothing_is_recorded(proxy: Proxy, discogs: SimulatedDiscogs) -> None:

@@ -147,3 +147,16 @@ async def test_each_change_of_what_is_shown_has_a_version_and_is_told(database: 
     await listener.fetchval("SELECT 1")
     await listener.close()
     assert told == [f"store {STORE}"] * 3
+
+
+async def test_bodies_are_shown_once_the_first_sweep_has_ended_and_until_they_are_gone(database: Database) -> None:
+    async with database.connection() as connection:
+        await mirror.touch(connection, STORE)
+        token = await mirror.lease(connection, STORE, 60)
+        assert token is not None
+        await mirror.write_rows(connection, STORE, [row(1, b"one"), row(2, b"two")])
+        assert await mirror.shown_bodies(connection, STORE, [1, 2, 3]) == {}
+        await mirror.change(connection, STORE, token, [2, 1])
+        assert await mirror.shown_bodies(connection, STORE, [1, 2, 3]) == {1: b"one", 2: b"two"}
+        await mirror.change(connection, STORE, token, [1])
+        assert await mirror.shown_bodies(connection, STORE, [1, 2, 3]) == {1: b"one"}

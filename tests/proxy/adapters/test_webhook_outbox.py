@@ -132,8 +132,10 @@ async def test_what_was_put_off_waits_unless_the_receiver_is_well_again(database
     assert ids(await claimed(database)) == ["1"]
 
 
-async def test_what_is_not_committed_is_not_overtaken(database: Database) -> None:
+@pytest.mark.parametrize("before", [[], [0]])
+async def test_what_is_not_committed_is_not_overtaken(database: Database, before: list[int]) -> None:
     """Two who record for one store do so one after the other, so that the later one's events are later."""
+    await happen(database, "a", *before)
     async with database.transaction() as connection:
         await outbox.record(connection, listing_events("a", {}, added=[1]))
         second = asyncio.create_task(happen(database, "a", 2))
@@ -141,7 +143,7 @@ async def test_what_is_not_committed_is_not_overtaken(database: Database) -> Non
         assert ids(await claimed(database)) == ["3"]
         assert not second.done()
     await second
-    assert ids(await claimed(database)) == ["1", "2"]
+    assert ids(await claimed(database)) == [str(each) for each in (*before, 1, 2)]
 
 
 async def test_what_was_rolled_back_never_happened(database: Database) -> None:
