@@ -20,6 +20,7 @@ from matcher.database import Database
 from proxy import keys
 from proxy.adapters.database import connected
 from proxy.adapters.embedded_postgres import EmbeddedPostgres
+from proxy.adapters.postgres_server import SETTINGS
 from proxy.app import make_app
 from proxy.server import Runner
 from proxy.settings import Settings
@@ -32,6 +33,7 @@ hypothesis.settings.load_profile("any machine")
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
 STORE = "vinyl_den"
+TEMPLATE = "with_our_schema"
 
 _numbers = itertools.count()
 
@@ -40,27 +42,54 @@ _numbers = itertools.count()
 def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One embedded server for the whole run; each test gets a database of its own in it."""
     server = EmbeddedPostgres(tmp_path_factory.mktemp("pg"))
-    yield asyncio.run(server.start())
+    with pytest.MonkeyPatch.context() as settings:
+        settings.setitem(SETTINGS, "fsync", "off")  # what the tests write need not outlive the machine's power
+        dsn = asyncio.run(server.start())
+    asyncio.run(make_template(dsn))
+    yield dsn
     asyncio.run(server.stop())
+
+
+async def make_template(postgres_dsn: str) -> None:
+    """Copying a database that has our schema takes half the work of applying it to an empty one."""
+    async with connected_to_server(postgres_dsn) as server:
+        await server.execute(f"CREATE DATABASE {TEMPLATE}")
+    async with connected(with_database(postgres_dsn, TEMPLATE)):
+        pass
 
 
 @pytest.fixture
 async def database_dsn(postgres_dsn: str) -> AsyncIterator[str]:
-    async with empty_database(postgres_dsn) as dsn:
+    async with new_database(postgres_dsn) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def empty_database_dsn(postgres_dsn: str) -> AsyncIterator[str]:
+    """One without our schema."""
+    async with new_database(postgres_dsn, "template0") as dsn:
         yield dsn
 
 
 @asynccontextmanager
-async def empty_database(postgres_dsn: str) -> AsyncIterator[str]:
-    """In the server at `postgres_dsn`; gone in the end."""
+async def new_database(postgres_dsn: str, template: str = TEMPLATE) -> AsyncIterator[str]:
+    """A copy of `template` in the server at `postgres_dsn`; gone in the end."""
     name = f"test_{next(_numbers)}"
-    admin = await asyncpg.connect(postgres_dsn)
-    await admin.execute(f"CREATE DATABASE {name}")
+    async with connected_to_server(postgres_dsn) as server:
+        await server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        try:
+            yield with_database(postgres_dsn, name)
+        finally:
+            await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@asynccontextmanager
+async def connected_to_server(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(postgres_dsn)
     try:
-        yield with_database(postgres_dsn, name)
+        yield connection
     finally:
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await admin.close()
+        await connection.close()
 
 
 def with_database(dsn: str, name: str) -> str:
@@ -71,7 +100,6 @@ def with_database(dsn: str, name: str) -> str:
 
 @pytest.fixture
 async def database(database_dsn: str) -> AsyncIterator[Database]:
-    """A database with our schema."""
     async with connected(database_dsn, connections=5) as found:
         yield found
 

@@ -58,9 +58,9 @@ async def test_a_new_database_has_nothing_to_migrate(database: Database) -> None
     assert (report.matches, report.orphaned_releases, report.newly_queued) == (0, 0, 0)
 
 
-async def test_the_old_systems_matches_are_adopted_without_losing_one(database_dsn: str) -> None:
-    await old_system(database_dsn)
-    async with connected(database_dsn, connections=5) as database:
+async def test_the_old_systems_matches_are_adopted_without_losing_one(empty_database_dsn: str) -> None:
+    await old_system(empty_database_dsn)
+    async with connected(empty_database_dsn, connections=5) as database:
         before = await snapshot(database)
         report = await migrate(database)
         assert (report.matches, report.orphaned_releases, report.newly_queued) == (11, 10, 10)
@@ -78,9 +78,9 @@ async def test_the_old_systems_matches_are_adopted_without_losing_one(database_d
         assert await migrate(database) == report
 
 
-async def test_an_adopted_release_keeps_apart_from_an_old_rows_primary_key(database_dsn: str) -> None:
-    await old_system(database_dsn)
-    async with connected(database_dsn, connections=5) as database:
+async def test_an_adopted_release_keeps_apart_from_an_old_rows_primary_key(empty_database_dsn: str) -> None:
+    await old_system(empty_database_dsn)
+    async with connected(empty_database_dsn, connections=5) as database:
         await migrate(database)
         await Matcher(database, fetch, [DiscogsVideos()], Thresholds(50, 85), 3).drain(100, 20)
         async with database.connection() as connection:
@@ -91,20 +91,20 @@ async def test_an_adopted_release_keeps_apart_from_an_old_rows_primary_key(datab
         assert keys[102] == 102
 
 
-async def test_ids_kept_as_text_become_numbers(database_dsn: str) -> None:
+async def test_ids_kept_as_text_become_numbers(empty_database_dsn: str) -> None:
     await old_system(
-        database_dsn,
+        empty_database_dsn,
         "CREATE TABLE track_matches (id serial PRIMARY KEY, release_id text, match_url text);"
         "INSERT INTO track_matches (release_id, match_url) VALUES ('12', 'u')",
     )
-    async with connected(database_dsn) as database:
+    async with connected(empty_database_dsn) as database:
         assert (await migrate(database)).newly_queued == 1
         assert [row["release_id"] for row in await snapshot(database)] == [12]
 
 
-async def test_the_old_system_writes_on_while_its_tables_are_adopted(database_dsn: str) -> None:
-    await old_system(database_dsn)
-    old = await asyncpg.connect(database_dsn)
+async def test_the_old_system_writes_on_while_its_tables_are_adopted(empty_database_dsn: str) -> None:
+    await old_system(empty_database_dsn)
+    old = await asyncpg.connect(empty_database_dsn)
     written = 0
 
     async def traffic() -> None:
@@ -115,7 +115,7 @@ async def test_the_old_system_writes_on_while_its_tables_are_adopted(database_ds
             await asyncio.sleep(0)
 
     task = asyncio.create_task(traffic())
-    async with connected(database_dsn, connections=5) as database:
+    async with connected(empty_database_dsn, connections=5) as database:
         await migrate(database)
         await Matcher(database, fetch, [DiscogsVideos()], Thresholds(50, 85), 3).drain(100, 20)
         assert (await migrate(database)).done

@@ -29,7 +29,7 @@ from yarl import URL
 from proxy import keys
 from proxy.adapters.responses import FILE_NAME
 from proxy.settings import Settings
-from tests.conftest import STORE, Proxy, empty_database, running_proxy
+from tests.conftest import STORE, Proxy, new_database, running_proxy
 from tests.proxy.crowd import (
     CREDENTIALS,
     MARKER,
@@ -314,7 +314,7 @@ async def test_nobody_sees_what_is_not_theirs(
     }
     async with (
         log_lines() as logs,
-        empty_database(postgres_dsn) as dsn,
+        new_database(postgres_dsn) as dsn,
         running_proxy(Settings.from_environment(environment | OPERATORS[operator] | views), dsn) as proxy,
     ):
         found = await leaks_to(crowd[::2], proxy, oracle)
