@@ -376,7 +376,7 @@ async def test_what_changes_in_the_database_is_gone_from_every_answer_at_once(
     async with database.connection() as connection:
         await connection.execute("UPDATE track_matches SET rejected = true WHERE release_id = $1", release_id)
     for path in paths:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             while shown in (await proxy.get(path))[1]:
                 await asyncio.sleep(0.01)
         assert "; hit; ttl=" in status_of((await proxy.get(path))[0])
@@ -393,7 +393,7 @@ async def test_a_purge_reaches_the_other_processes_and_their_files(
         await two.get(path)
     assert "; hit;" in status_of((await two.get(path))[0])
     await purge(one, {"path": path, "soft": soft})
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         while "hit" in status_of((await two.get(path))[0]):
             await asyncio.sleep(0.01)
 

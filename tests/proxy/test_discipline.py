@@ -82,7 +82,7 @@ async def test_shoppers_and_a_full_queue_never_meet_a_refusal(start_proxy: Start
 
 
 async def test_two_proxies_on_one_database_share_the_budget(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
-    both = [await start_proxy(DISCOGS_RATE_LIMIT="8", UPSTREAM_DEADLINE="500") for _ in range(2)]
+    both = [await start_proxy(DISCOGS_RATE_LIMIT="8", UPSTREAM_DEADLINE="2000") for _ in range(2)]
     ids = release_ids(discogs, 24)
     await asyncio.gather(*(both[each % 2].get(f"/releases/{each}") for each in ids))
     assert len(discogs.calls) == 8
@@ -90,7 +90,7 @@ async def test_two_proxies_on_one_database_share_the_budget(start_proxy: StartPr
 
 async def test_proxies_behind_different_addresses_do_not(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
     both = [
-        await start_proxy(DISCOGS_RATE_LIMIT="5", UPSTREAM_DEADLINE="500", BUDGET_GROUP=group) for group in ("a", "b")
+        await start_proxy(DISCOGS_RATE_LIMIT="5", UPSTREAM_DEADLINE="2000", BUDGET_GROUP=group) for group in ("a", "b")
     ]
     ids = release_ids(discogs, 24)
     await asyncio.gather(*(both[place % 2].get(f"/releases/{each}") for place, each in enumerate(ids)))

