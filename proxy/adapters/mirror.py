@@ -380,15 +380,26 @@ async def not_there(connection: Connection, username: str, wanted: Collection[st
         )
 
 
+NEVER_SEEN = "listing_ids IS NULL AND sweep_ids IS NULL AND asked_at = '{}' AND NOT pinned AND NOT tracked"
+"""Somebody asked for this name, and upstream has not said whether there is such a user."""
+
+
 async def forget_if_never_seen(connection: Connection, username: str, wanted: Collection[str]) -> None:
-    """A name that somebody asked for, of which upstream has not said whether there is such a user."""
     await connection.execute(
-        """
-        DELETE FROM stores
-        WHERE username = $1 AND listing_ids IS NULL AND sweep_ids IS NULL AND asked_at = '{}'
-          AND NOT pinned AND NOT tracked AND username <> ALL($2::text[])
-        """,
+        f"DELETE FROM stores WHERE username = $1 AND {NEVER_SEEN} AND username <> ALL($2::text[])",  # noqa: S608 - ours
         username,
+        list(wanted),
+    )
+
+
+async def forget_never_seen(connection: Connection, wanted: Collection[str]) -> None:
+    """What processes that were killed, or lost the database, left behind an hour ago."""
+    await connection.execute(
+        f"""
+        DELETE FROM stores
+        WHERE {NEVER_SEEN} AND username <> ALL($1::text[])
+          AND requested_at <> 'epoch' AND requested_at < now() - interval '1 hour'
+        """,  # noqa: S608 - ours
         list(wanted),
     )
 

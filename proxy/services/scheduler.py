@@ -169,6 +169,7 @@ class Scheduler:
         async with self.database.connection() as connection:
             for username in self.named:
                 await mirror.make_known(connection, username)
+            await mirror.forget_never_seen(connection, self.named)
             await tracking.forget_hours(connection)
         self._housekeeping_at = self.clock()
 

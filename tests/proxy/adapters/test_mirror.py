@@ -46,6 +46,27 @@ async def test_a_store_that_is_read_anew_repeats_no_version(database: Database) 
         assert len(seen) == 9
 
 
+async def test_names_that_upstream_never_spoke_of_are_forgotten_after_an_hour(database: Database) -> None:
+    async with database.connection() as connection:
+        for name in ("old", "young", "named", "pinned", "tracked", "asked", "read"):
+            await mirror.touch(connection, name)
+        await connection.execute(
+            """
+            UPDATE stores SET pinned = username = 'pinned', tracked = username = 'tracked',
+              asked_at = CASE WHEN username = 'asked' THEN ARRAY[now()] ELSE asked_at END,
+              listing_ids = CASE WHEN username = 'read' THEN '{}'::bigint[] END,
+              requested_at = requested_at - interval '2 hours' * (username <> 'young')::integer
+            """
+        )
+        await mirror.note(connection, "shown")
+        await mirror.forget_never_seen(connection, ["named"])
+        left = {each.username for each in await mirror.states(connection)}
+        assert left == {"young", "named", "pinned", "tracked", "asked", "read", "shown"}
+        for name in left:
+            await mirror.forget_if_never_seen(connection, name, ["named"])
+        assert {each.username for each in await mirror.states(connection)} == left - {"young", "shown"}
+
+
 async def test_only_one_process_holds_a_store_and_who_lost_it_changes_nothing(database: Database) -> None:
     async with database.connection() as connection:
         await mirror.touch(connection, STORE)
