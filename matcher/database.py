@@ -22,6 +22,7 @@ else:
 OUTAGES = (
     OSError,  # refused, reset; TimeoutError is one too
     asyncpg.InterfaceError,  # the pool is closing, the connection is lost
+    asyncpg.InternalClientError,  # used in the moment in which the server had ended it, but not yet closed it
     asyncpg.PostgresConnectionError,
     asyncpg.TransactionRollbackError,  # deadlock, serialization: nothing was done
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
