@@ -34,11 +34,11 @@ class Sweep:
         """Read every page that upstream shows. Raises ProxyError."""
         async with self.database.connection() as connection:
             page, swept = await mirror.swept(connection, look.username)
-        ids, items, queued, last = list(swept), 0, 0, frozenset[int]()
-        while True:
+        ids, items, queued, last = list(swept), None, 0, frozenset[int]()
+        while page < SHOWN.last_page:
             read = await self.pages.read_if_there(look, PageOf(page + 1), Lane.SWEEP if page else look.lane)
             if read is None:
-                items = await self._items_of_end(look, page)
+                items = None
                 break
             if last and last == frozenset(read.observed.ids):
                 raise UpstreamBroken("Discogs answers with the same page for different ones.")
@@ -50,8 +50,10 @@ class Sweep:
                 queued += await self._keep(connection, look, read)
             look.found.pages += 1
             look.first_page.set()
-            if page >= min(SHOWN.last_page, -(-items // SHOWN.per_page)):
+            if page >= -(-items // SHOWN.per_page):
                 break
+        if items is None:  # the last page was read before a restart, or the store shrank
+            items = await self._items_of_end(look, page)
         end = await self._far_end(look, ids, items)
         hole = range(-max(0, items - len(ids) - len(end)), 0) if end else ()
         async with self.database.transaction() as connection:
@@ -65,7 +67,7 @@ class Sweep:
     async def _items_of_end(self, look: Look, page: int) -> int:
         """How many listings there are, if `page` can be the last one. Raises UpstreamBroken if it cannot."""
         items = (await self.pages.read(replace(look, lane=Lane.SWEEP), NEWEST)).observed.items
-        if items > page * SHOWN.per_page:
+        if page < SHOWN.last_page and items > page * SHOWN.per_page:
             raise UpstreamBroken(f"Discogs says that there is no page {page + 1} of {items} listings.")
         return items
 
