@@ -204,6 +204,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         lambda username, check: app[keys.SCHEDULER].ended(username, check),
         named,
         record=record_listings if settings.webhook_url else record_nothing,
+        content_max_age_s=settings.content_max_age_ms / 1000,
     )
     app[keys.SCHEDULER] = Scheduler(database, checks, demand, discogs_api, app[keys.METRICS], pace(settings), named)
     app[keys.STORE_ADMIN] = StoreAdmin(

@@ -7,6 +7,7 @@ or the caller himself may see: every path of the proxy goes through `plan`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote, urlencode
@@ -291,3 +292,12 @@ FILLED_PICTURE = re.compile(PICTURE + rb'"[^"]')
 def is_poor(body: bytes) -> bool:
     """There are places for pictures and all of them are empty, as Discogs shows them to who bears no credential."""
     return ANY_PICTURE.search(body) is not None and FILLED_PICTURE.search(body) is None
+
+
+def with_pictures_of(rich: Mapping[str, object], poor: Mapping[str, object]) -> dict[str, object]:
+    """The `poor` listing with what the `rich` one shows of the same release in places that are empty."""
+    release, known = poor.get("release"), rich.get("release")
+    if not isinstance(release, dict) or not isinstance(known, dict) or release.get("id") != known.get("id"):
+        return dict(poor)
+    pictures = {name: known[name] for name in ("thumbnail", "images") if name in release and known.get(name)}
+    return {**poor, "release": {**release, **pictures}}

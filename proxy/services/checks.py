@@ -23,7 +23,7 @@ from proxy.domain.budget import Lane
 from proxy.domain.hold_down import HOLD_DOWN_S, HoldDown
 from proxy.errors import Degraded, NotFound, ProxyError, UpstreamBroken
 from proxy.services.comparison import Comparison
-from proxy.services.store_pages import Found, Look, StorePages
+from proxy.services.store_pages import SIX_HOURS_S, Found, Look, StorePages
 from proxy.services.sweep import Sweep
 from proxy.services.webhooks import RecordListings, record_nothing
 
@@ -88,6 +88,7 @@ class CheckService:
     """The stores of STORES, in lower case: they stay known, whatever upstream says."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     record: RecordListings = record_nothing
+    content_max_age_s: float = SIX_HOURS_S
     _comparison: Comparison = field(init=False)
     _sweep: Sweep = field(init=False)
     _checks: dict[str, Check] = field(default_factory=dict)
@@ -96,7 +97,7 @@ class CheckService:
     _missing_since: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        pages = StorePages(self.upstream, lambda: self.now())
+        pages = StorePages(self.upstream, lambda: self.now(), self.content_max_age_s)
         self._comparison = Comparison(self.database, pages, self.on_enqueued, self.record)
         self._sweep = Sweep(self.database, pages, self.on_enqueued, self.record)
 

@@ -63,6 +63,10 @@ class Comparison:
         first = pages[NEWEST]
         async with self.database.transaction() as connection:
             known = await mirror.rows(connection, look.username, list(rows))
+            rows = {
+                row.listing_id: row
+                for row in await self.pages.with_pictures(connection, look.username, list(rows.values()))
+            }
             await mirror.write_rows(connection, look.username, rows.values())
             edited = [each for each, row in rows.items() if each in known and known[each].body != row.body]
             if first.seller is not None:

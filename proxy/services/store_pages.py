@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
+from matcher.database import Connection
+from proxy.adapters import mirror
 from proxy.adapters.mirror import LeaseLost, MirrorRow
 from proxy.adapters.upstream import Call, Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.delta import NEWEST, Observed, PageOf, Shown
 from proxy.domain.merge import listings_of, posted_of, release_id_of
-from proxy.domain.visibility import PAGE_WALL, Using, public_inventory
-from proxy.domain.wire import encode_json
+from proxy.domain.schedule import RENEW_FROM
+from proxy.domain.visibility import PAGE_WALL, Using, is_poor, public_inventory, with_pictures_of
+from proxy.domain.wire import decode_json, encode_json
 from proxy.errors import NotFound, UpstreamBroken
 from proxy.services.inventory_pages import inventory_page, items_of, seller_apart
 
@@ -23,6 +26,8 @@ SHOWN = Shown(per_page=100, last_page=PAGE_WALL)
 
 ITEMS_MAX = 2_000_000
 """Of a store. What it says is kept in memory: a number by mistake must not fill that."""
+
+SIX_HOURS_S = 6 * 3600.0
 
 PATIENCE_S = 120.0
 """How long a call of a check or a sweep waits for budget when nobody waits for it."""
@@ -79,6 +84,20 @@ class StorePages:
 
     upstream: Upstream
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    content_max_age_s: float = SIX_HOURS_S
+
+    async def with_pictures(
+        self, connection: Connection, username: str, found: Sequence[MirrorRow]
+    ) -> tuple[MirrorRow, ...]:
+        """Rows without pictures, as they are read while the operator's credential is refused, with those known.
+
+        Such a row is as old as its pictures, and is left without them before that is too old to be shown.
+        """
+        poor = [row.listing_id for row in found if self.upstream.operator and is_poor(row.body)]
+        known = await mirror.rows(connection, username, poor) if poor else {}
+        since = self.now() - timedelta(seconds=self.content_max_age_s * RENEW_FROM)
+        rich = {each: row for each, row in known.items() if row.fetched_at > since and not is_poor(row.body)}
+        return tuple(_with_pictures(row, rich.get(row.listing_id)) for row in found)
 
     async def read_if_there(self, look: Look, page: PageOf, lane: Lane) -> PageRead | None:
         """None beyond the last page: a store may have shrunk since the sweep began."""
@@ -120,6 +139,14 @@ def _page_read(body: dict[str, object], username: str, page: PageOf, at: datetim
         rows.append(MirrorRow(listing_id, release_id, encode_json(row), at, posted_of(listing)))
     ids = tuple(row.listing_id for row in rows)
     return PageRead(Observed(page, ids, items_of(body)), tuple(rows), seller, at)
+
+
+def _with_pictures(row: MirrorRow, rich: MirrorRow | None) -> MirrorRow:
+    listing, known = decode_json(row.body), decode_json(rich.body) if rich else None
+    if rich is None or not isinstance(listing, dict) or not isinstance(known, dict):
+        return row
+    body = encode_json(with_pictures_of(known, listing))
+    return row if is_poor(body) else replace(row, body=body, fetched_at=rich.fetched_at)
 
 
 def _id_of(listing: Mapping[str, object]) -> int | None:

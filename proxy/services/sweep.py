@@ -103,13 +103,14 @@ class Sweep:
     async def _keep(self, connection: Connection, look: Look, read: PageRead) -> int:
         """Write the rows of a page; returns how many releases were queued."""
         shown = await mirror.shown_bodies(connection, look.username, [row.listing_id for row in read.rows])
-        await mirror.write_rows(connection, look.username, read.rows)
+        rows = await self.pages.with_pictures(connection, look.username, read.rows)
+        await mirror.write_rows(connection, look.username, rows)
         if read.seller is not None:
             await mirror.write_seller(connection, look.username, read.seller)
         releases = [row.release_id for row in read.rows]
         queued = await store.enqueue(connection, releases, priority=Priority.HISTORY, store_username=look.username)
         if queued:
             self.on_enqueued()
-        changed = [row.listing_id for row in read.rows if is_told(shown.get(row.listing_id, row.body), row.body)]
+        changed = [row.listing_id for row in rows if is_told(shown.get(row.listing_id, row.body), row.body)]
         await self.record(connection, look.username, changed=changed)
         return queued

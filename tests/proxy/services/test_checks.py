@@ -12,6 +12,7 @@ from matcher.database import Database
 from proxy import keys
 from proxy.adapters import mirror, tracking
 from proxy.domain.budget import Lane
+from proxy.domain.visibility import is_poor
 from proxy.errors import NotFound, UpstreamBroken
 from proxy.services import checks
 from proxy.services.checks import GONE_AFTER_S, CheckService
@@ -227,3 +228,34 @@ async def test_what_is_gone_for_long_is_forgotten_unless_it_is_wanted(
         assert [each.username for each in await mirror.states(connection)] == known
         assert list(await tracking.gone(connection, named)) == known
         assert await mirror.order(connection, STORE) is None
+
+
+async def test_while_the_credential_is_refused_rows_keep_their_pictures_until_they_are_too_old(
+    start_proxy: StartProxy, database: Database
+) -> None:
+    async with SimulatedDiscogs(Catalogue.generate(seed=3, stores={STORE: 130})) as discogs:
+        discogs.register_consumer("op-key", "op-secret")
+        key = {"DISCOGS_CONSUMER_KEY": "op-key", "DISCOGS_CONSUMER_SECRET": "op-secret"}
+        upstream = (await start_proxy(DISCOGS_API_URL=discogs.url, **key)).app[keys.UPSTREAM]
+        shop = Mirrored(discogs, CheckService(database, upstream, lambda: None), database, Churn(discogs.catalogue))
+        await shop.check()
+        before = await shop.oldest()
+        bare = sum(is_poor(body) for body in await bodies(shop))  # of releases that have none
+        assert 0 < bare < 60
+        listing = discogs.edit_listing(STORE, shop.truth()[5], price=77.25)
+        discogs.add_fault(Fault("status", status=401, times=1))
+        await shop.check(audits=2)
+        assert upstream.operator_refused
+        found = await bodies(shop)
+        assert sum(is_poor(body) for body in found) == bare
+        assert [b'"value":77.25' in body for body in found].count(True) == 1
+        assert (await shop.oldest(), listing.price) == (before, 77.25)
+        shop.checks.now = lambda: datetime.now(UTC) + timedelta(hours=5, minutes=30)
+        await shop.check(audits=2)
+        assert all(is_poor(body) for body in await bodies(shop))
+
+
+async def bodies(shop: Mirrored) -> list[bytes]:
+    """Of the rows, each without the seller."""
+    async with shop.database.connection() as connection:
+        return [row.body for row in (await mirror.rows(connection, STORE, await shop.shown())).values()]
