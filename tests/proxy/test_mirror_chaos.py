@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import re
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -261,6 +262,49 @@ async def test_where_one_of_two_processes_is_killed_the_other_takes_over(world: 
         assert world.pages_asked() == [*range(1, 10), *range(9, PAGES + 1), 1]
         assert await mirrored_ids(world) == world.truth()
         await world.check_pages(survivor.url, 1, 17)
+
+
+SHOPPERS = 200
+
+
+async def test_what_many_shoppers_read_is_of_one_version_and_what_a_kill_cuts_is_no_answer(world: World) -> None:
+    versions = [world.truth()]
+    async with world.process(NEW_LISTING_CHECK_INTERVAL="200") as proxy:
+        await mirrored(world, proxy)
+        whole: list[list[int]] = []
+        cut: list[BaseException] = []
+        shoppers = [asyncio.create_task(shop(world, proxy.url, number, whole, cut)) for number in range(SHOPPERS)]
+        while len(whole) < 8:
+            world.churn()
+            versions.append(world.truth())
+            since = (await world.state())["checked_at"]
+            await until_confirmed(world, since=since)
+        await proxy.stop(signal.SIGKILL)
+        await asyncio.gather(*shoppers)
+    assert len(cut) == SHOPPERS
+    for found in whole:
+        assert len(found) == len(set(found))
+        assert found[::-1] in versions
+    await world.expire_lease()
+    async with world.process(NEW_LISTING_CHECK_INTERVAL="200") as proxy:
+        await world.check_pages(proxy.url, 1, 16, PAGES)
+
+
+async def shop(world: World, url: str, number: int, whole: list[list[int]], cut: list[BaseException]) -> None:
+    """Reads until the process is killed. Every tenth one reads the whole store, the others pages of it."""
+    page = f"{INVENTORY}?{NEWEST_FIRST}&page={number % PAGES + 1}"
+    while True:
+        try:
+            async with world.session.get(url + (page if number % 10 else RESULTS)) as response:
+                body = await response.read()
+        except aiohttp.ClientError as error:
+            cut.append(error)
+            return
+        assert response.status == 200
+        found = [row["id"] for row in json.loads(body)["listings" if number % 10 else "results"]]
+        assert len(found) == len(set(found))
+        if number % 10 == 0:
+            whole.append(found)
 
 
 async def mirrored(world: World, proxy: ProxyProcess) -> None:

@@ -253,7 +253,7 @@ async def test_a_database_that_goes_in_the_middle_of_a_sweep_and_a_check_costs_n
     start_proxy: StartProxy, discogs: SimulatedDiscogs, server: Server, ail: Callable[[Server], None]
 ) -> None:
     shop = Shop(discogs, await start_proxy(STORES=STORE, DATABASE_URL=server.dsn))
-    for work, page in (("sweep", 2), ("check", 1)):
+    for work, page in (("sweep", 2), ("check", 1))[: 2 if ail is killed else 1]:  # a frozen one takes its time
         discogs.churn(STORE, 3, "sale")
         shop.clock.passed += 5 * MINUTE
         discogs.add_fault(Fault("slow_headers", path=re.compile(rf"status=For\+Sale.*&page={page}$"), delay_s=0.5))
