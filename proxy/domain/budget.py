@@ -3,8 +3,9 @@
 Discogs counts per source address in a moving window (documentation, Rate Limiting). A call is reserved before it is
 made and counts until 60 seconds after it ended: upstream may count it at any moment in between.
 
-A third of the limit is kept free for shoppers. Of the rest, each lane with a guaranteed share gets a fifth while it has
-work, even from shoppers. Background work is paced: its calls keep a distance that spreads it over the window.
+A third of the limit is kept free for shoppers. Of the rest, each lane with a guaranteed share gets it while it has
+work, even from shoppers: checks three fifths, as one call of theirs answers all who look at a store, sweeps and
+matching a fifth each. Background work is paced: its calls keep a distance that spreads it over the window.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SHOPPERS_PART = 3
 """One third of the limit is kept free of background work."""
 
 GUARANTEED_PART = 5
-"""One fifth of the rest is guaranteed to each lane of GUARANTEED."""
+"""Fifths of the rest are guaranteed to the lanes of GUARANTEED."""
 
 COOL_DOWN_FIRST_S = 5.0
 COOL_DOWN_LONGEST_S = 60.0
@@ -66,7 +67,8 @@ class Lane(StrEnum):
 
 
 URGENCY = {lane: place for place, lane in enumerate(Lane)}
-GUARANTEED = (Lane.CHECK, Lane.SWEEP, Lane.MATCHING)
+GUARANTEED = {Lane.CHECK: 3, Lane.SWEEP: 1, Lane.MATCHING: 1}
+"""So many fifths each."""
 
 
 class Queue(NamedTuple):
@@ -287,7 +289,7 @@ class Budget:
     def _guaranteed(self, lane: Lane, limit: int) -> int:
         if lane is Lane.SHOPPER:
             return shoppers_part(limit)
-        return (limit - shoppers_part(limit)) // GUARANTEED_PART if lane in GUARANTEED else 0
+        return (limit - shoppers_part(limit)) // GUARANTEED_PART * GUARANTEED.get(lane, 0)
 
     def _used(self, identified: bool) -> int:
         """Calls in the window, those included that only upstream knows of."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.domain.budget import (
     COOL_DOWN_FIRST_S,
+    GUARANTEED,
     PROMISE_LONGEST_S,
     PROMISED_CALL_S,
     RUNNING_LOOK_AGAIN_S,
@@ -76,7 +77,8 @@ def test_whoever_waits_alone_or_with_others_gets_something_and_all_that_is_free_
     admitted = over_a_minute(Budget.starting(limit), *lanes)
     assert sum(admitted.values()) <= limit
     if Lane.SHOPPER in lanes:
-        assert sum(admitted.values()) == limit
+        # Background work is paced: the last calls that are kept for it may wait beyond the minute.
+        assert sum(admitted.values()) >= limit - len(GUARANTEED.keys() & lanes)
     assert any(admitted.values())
 
 
@@ -114,10 +116,10 @@ def test_shoppers_have_everything_while_nobody_else_has_work() -> None:
     assert over_a_minute(Budget.starting(60), Lane.SHOPPER) == {Lane.SHOPPER: 60}
 
 
-def test_each_guaranteed_lane_gets_a_fifth_of_the_rest_even_from_shoppers() -> None:
+def test_each_guaranteed_lane_gets_its_fifths_of_the_rest_even_from_shoppers() -> None:
     assert over_a_minute(Budget.starting(60), Lane.SHOPPER, *BACKGROUND) == {
-        Lane.SHOPPER: 36,
-        Lane.CHECK: 8,
+        Lane.SHOPPER: 20,
+        Lane.CHECK: 24,
         Lane.SWEEP: 8,
         Lane.MATCHING: 8,
         Lane.REFRESH: 0,
