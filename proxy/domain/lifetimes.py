@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from proxy.domain.http_fields import directives_in
@@ -37,6 +37,12 @@ JITTER = 0.1
 GRACE = 2.0
 """Up to so many lifetimes a copy is shown while it is renewed; older, the renewal comes first."""
 
+
+DEMANDED_WITHIN_S = 1800.0
+"""A release that nobody else asked for in so long is not renewed behind an answer."""
+
+LAST_ASKED_MOST = 200_000
+"""Releases of which that is known, at some 200 bytes each."""
 
 CLOCK_SKEW_S = 60.0
 """So much may the clocks of two machines differ: what one wrote may seem to come from the future to another."""
@@ -90,6 +96,30 @@ def jitter(key: str) -> float:
     """From 1 - JITTER to 1, the same for the same key: lifetimes are never longer than they say."""
     draw = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest()) / 2**32
     return 1 - JITTER * draw
+
+
+@dataclass(slots=True)
+class LastAsked:
+    """When things were last asked for, by a steady clock; what is not known any more counts as not known."""
+
+    _at: dict[Hashable, float] = field(default_factory=dict)
+
+    def note(self, key: Hashable, now: float) -> None:
+        if len(self._at) >= LAST_ASKED_MOST:
+            self._at.clear()
+        self._at[key] = now
+
+    def ago_s(self, key: Hashable, now: float) -> float | None:
+        at = self._at.get(key)
+        return None if at is None else now - at
+
+
+def refresh_pays(asked_ago_s: float | None) -> bool:
+    """Whether a release that was last asked for so long ago is in demand: None, it is not known when.
+
+    Who is asked for more rarely would be old again before it is asked for next: the call would save nobody a wait.
+    """
+    return asked_ago_s is None or asked_ago_s <= DEMANDED_WITHIN_S
 
 
 def may_leave(age_s: float, content_max_age_s: float) -> bool:

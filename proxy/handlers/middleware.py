@@ -23,7 +23,7 @@ from proxy.adapters.upstream import Trace, Upstream
 from proxy.domain.credentials import masked, without_credentials
 from proxy.domain.origins import cors_headers, preflight_headers
 from proxy.domain.policy import OWN, Decision, Source
-from proxy.domain.resources import NO_STORES
+from proxy.domain.resources import NO_STORES, Kind
 from proxy.domain.wire import encode_json
 from proxy.errors import ProxyError, Unauthorized
 
@@ -97,6 +97,8 @@ def observed(
         client_calls = sum(stores.values()) or 1
         metrics.served(kind, stores, client_calls, decision.age_s)
         app[keys.DEMAND].answered(stores, client_calls, decision, good=status in (200, 304))
+    if kind == Kind.RELEASE.value:
+        app[keys.RELEASES].asked_for(request.rel_url.raw_path)
     if not log.is_enabled_for(logging.INFO):
         return
     log.info(

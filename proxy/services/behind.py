@@ -7,6 +7,9 @@ from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+BEHIND_MOST = 400
+"""More would not get budget in time: what is asked for again tries again, so that the popular comes first."""
+
 
 @dataclass(slots=True)
 class Behind:
@@ -19,8 +22,8 @@ class Behind:
         return key in self._tasks
 
     def begin(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Unless it is under way for `key`."""
-        if key not in self._tasks:
+        """Unless it is under way for `key`, or too much is."""
+        if key not in self._tasks and len(self._tasks) < BEHIND_MOST:
             task = asyncio.create_task(work(), name=self.name)
             self._tasks[key] = task
             task.add_done_callback(lambda _: self._tasks.pop(key, None))

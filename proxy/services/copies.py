@@ -59,16 +59,21 @@ class Copies:
     _held: HoldDown = field(default_factory=HoldDown)
     _flights: SingleFlight[Fetched] = field(default_factory=SingleFlight)
 
-    async def fetch(self, request: ShopRequest, call: Call, trace: Trace, public: Change) -> Fetched:
-        """Raises TooPoor, and ProxyError where upstream does not answer and there is no copy that may be shown."""
-        fetched = await self._fetch(request, call, trace, public)
+    async def fetch(
+        self, request: ShopRequest, call: Call, trace: Trace, public: Change, *, refreshes: bool = True
+    ) -> Fetched:
+        """Raises TooPoor, and ProxyError where upstream does not answer and there is no copy that may be shown.
+
+        `refreshes`: a copy that ages is renewed behind the answer.
+        """
+        fetched = await self._fetch(request, call, trace, public, refreshes)
         if request.ask.rich_only and is_poor(fetched.answer.body):
             raise TooPoor
         if self._is_refused(request.ask.using):  # what may be poorer is not shown again once it no longer is
             return replace(fetched, fresh_until=None)
         return fetched
 
-    async def _fetch(self, request: ShopRequest, call: Call, trace: Trace, public: Change) -> Fetched:
+    async def _fetch(self, request: ShopRequest, call: Call, trace: Trace, public: Change, refreshes: bool) -> Fetched:
         key = self._key(request)
         if key is None:
             began = self.now()
@@ -89,7 +94,8 @@ class Copies:
             case _Copy(use=Use.FRESH):
                 return copy.shown(Source.HIT)
             case _Copy(use=Use.WHILE_RENEWED):
-                self._refresh_behind(asked, trace.request_id)
+                if refreshes:
+                    self._refresh_behind(asked, trace.request_id)
                 return copy.shown(Source.STALE, Use.WHILE_RENEWED)
         return await self._renewed(asked, stored, trace)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.credentials import without_credentials
 from proxy.domain.hold_down import HoldDown
-from proxy.domain.lifetimes import Lifetime, Use
+from proxy.domain.lifetimes import LastAsked, Lifetime, Use, refresh_pays
 from proxy.domain.merge import Audience, additions
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import Reuse, Served, ShopRequest
@@ -50,11 +51,14 @@ class ReleaseService:
     fresh_for_s: float
     content_max_age_s: float
     on_enqueued: Callable[[], None]
+    clock: Callable[[], float] = time.monotonic
     _refreshing: Behind = field(default_factory=lambda: Behind("refresh"))
+    _asked: LastAsked = field(default_factory=LastAsked)
     _held: HoldDown = field(default_factory=HoldDown)
 
     async def serve(self, request: ShopRequest, release_id: int, audience: Audience, trace: Trace) -> Served:
         """Raises ProxyError."""
+        refreshes = refresh_pays(self._asked.ago_s(request.raw_path, self.clock()))
         copy = await self._copy(request, release_id)
         match copy:
             case _Copy(use=Use.FRESH):
@@ -62,17 +66,25 @@ class ReleaseService:
             case _Copy(use=Use.WHILE_RENEWED | Use.IF_UPSTREAM_FAILS) if self._is_held(release_id):
                 return self._from_copy(request, copy, audience, Source.STALE, Use.IF_UPSTREAM_FAILS)
             case _Copy(use=Use.WHILE_RENEWED):
-                self._refresh_behind(release_id, trace.request_id)
+                if refreshes:
+                    self._refresh_behind(release_id, trace.request_id)
                 return self._from_copy(request, copy, audience, Source.STALE, Use.WHILE_RENEWED)
             case _Copy(use=Use.IF_UPSTREAM_FAILS):
                 return await self._renewed(request, release_id, audience, trace)
             case _:
-                return await self._from_upstream(request, release_id, audience, trace, expired=copy is not None)
+                expired = copy is not None
+                return await self._from_upstream(
+                    request, release_id, audience, trace, expired=expired, refreshes=refreshes
+                )
+
+    def asked_for(self, path: str) -> None:
+        """Told of each request for a release, from wherever it was answered."""
+        self._asked.note(path, self.clock())
 
     async def _renewed(self, request: ShopRequest, release_id: int, audience: Audience, trace: Trace) -> Served:
         """From upstream, else from the copy: looked at again, as the attempt took its time. Raises ProxyError."""
         try:
-            answer = await self._from_upstream(request, release_id, audience, trace, expired=False)
+            answer = await self._from_upstream(request, release_id, audience, trace, expired=False, refreshes=True)
         except FAILURES:
             copy = await self._copy(request, release_id)
             if copy is None or copy.use is Use.NOTHING:
@@ -173,7 +185,14 @@ class ReleaseService:
     # --- from upstream ---
 
     async def _from_upstream(
-        self, request: ShopRequest, release_id: int, audience: Audience, trace: Trace, *, expired: bool
+        self,
+        request: ShopRequest,
+        release_id: int,
+        audience: Audience,
+        trace: Trace,
+        *,
+        expired: bool,
+        refreshes: bool,
     ) -> Served:
         call = Call(
             "GET",
@@ -184,7 +203,7 @@ class ReleaseService:
             request.caller.authorization,
         )
         try:
-            fetched = await self.copies.fetch(request, call, trace, release_of(release_id))
+            fetched = await self.copies.fetch(request, call, trace, release_of(release_id), refreshes=refreshes)
             if expired and is_failure(fetched.answer.status):
                 raise failure(fetched.answer.status)
             if fetched.answer.status != 200:

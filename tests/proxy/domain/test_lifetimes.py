@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.domain.lifetimes import JITTER, Lifetime, Use, jitter, lifetime
+from proxy.domain.lifetimes import (
+    JITTER,
+    LAST_ASKED_MOST,
+    LastAsked,
+    Lifetime,
+    Use,
+    jitter,
+    lifetime,
+    refresh_pays,
+)
 
 SIX_HOURS_S = 6 * 3600.0
 
@@ -69,3 +78,20 @@ def test_nothing_is_shown_beyond_the_greatest_age(kind_s: float, key: str, most_
 def test_jitter_only_shortens_and_is_the_same_for_the_same_key(key: str) -> None:
     assert 1 - JITTER <= jitter(key) <= 1
     assert jitter(key) == jitter(key)
+
+
+@pytest.mark.parametrize(("asked_ago_s", "pays"), [(None, True), (0, True), (1800, True), (1801, False)])
+def test_only_what_is_in_demand_is_renewed_behind_an_answer(asked_ago_s: float | None, pays: bool) -> None:
+    """Nobody knows after a restart: then it is."""
+    assert refresh_pays(asked_ago_s) is pays
+
+
+def test_what_was_last_asked_for_is_known_for_a_while() -> None:
+    asked = LastAsked()
+    assert asked.ago_s("a", 5) is None
+    asked.note("a", 5)
+    asked.note("a", 7)
+    assert asked.ago_s("a", 17) == 10
+    for number in range(LAST_ASKED_MOST):
+        asked.note(number, 20)
+    assert asked.ago_s("a", 20) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -397,6 +398,24 @@ async def test_a_stale_release_is_shown_while_it_is_renewed(proxy: Proxy, discog
     response, _ = await proxy.get(f"/releases/{release_id}")
     status = response.headers["Cache-Status"]
     assert re.fullmatch(r"discogs-proxy; hit; ttl=-36\d\d; detail=stale-while-revalidate", status)
+    async with asyncio.timeout(10):
+        while len(discogs.calls) == before:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stale_release_that_is_rarely_asked_for_is_shown_as_it_is(
+    proxy: Proxy, discogs: SimulatedDiscogs
+) -> None:
+    release_id = await match_one(proxy, discogs)
+    path, releases = f"/releases/{release_id}", proxy.app[keys.RELEASES]
+    await proxy.get(path)
+    releases.copies.now = lambda: datetime.now(UTC) + timedelta(hours=4)
+    releases.clock = lambda: time.monotonic() + 4 * 3600
+    before = len(discogs.calls)
+    response, _ = await proxy.get(path)
+    assert response.headers["Cache-Status"].startswith("discogs-proxy; hit; ttl=-36")
+    assert len(discogs.calls) == before
+    await proxy.get(path)  # asked for again within half an hour: now it is in demand
     async with asyncio.timeout(10):
         while len(discogs.calls) == before:
             await asyncio.sleep(0.01)
