@@ -12,7 +12,7 @@ from pathlib import Path
 from proxy import __version__
 from proxy.commands.bench import bench, benchmarks
 from proxy.commands.bench_budget import budget_story
-from proxy.commands.bench_day import simulated_days
+from proxy.commands.bench_day import SCENARIOS, simulated_days
 from proxy.commands.bench_memory import memory
 from proxy.commands.bench_pages import pages
 from proxy.commands.check import check
@@ -52,8 +52,8 @@ def measurements(options: argparse.Namespace) -> Awaitable[None]:
         return budget_story()
     if options.pages:
         return pages()
-    if options.day:
-        return simulated_days()
+    if options.day is not None:
+        return simulated_days(options.day)
     return memory(options.seconds) if options.memory else benchmarks(options.seconds)
 
 
@@ -77,7 +77,13 @@ def parser() -> argparse.ArgumentParser:
     instead = measure.add_mutually_exclusive_group()
     instead.add_argument("--memory", action="store_true", help="instead: memory and time with 100,000 kept responses")
     instead.add_argument("--pages", action="store_true", help="instead: a store of 50,000, its pages and its sweep")
-    instead.add_argument("--day", action="store_true", help="instead: simulated days of shops' traffic (minutes)")
+    instead.add_argument(
+        "--day",
+        nargs="*",
+        choices=[each.name for each in SCENARIOS],
+        metavar="SCENARIO",
+        help=f"instead: simulated days of shops' traffic (minutes): {', '.join(each.name for each in SCENARIOS)}",
+    )
     instead.add_argument(
         "--budget", action="store_true", help="instead: 200 shoppers within 60 calls a minute (4 minutes)"
     )
