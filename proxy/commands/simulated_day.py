@@ -28,7 +28,7 @@ from proxy.domain.hold_down import HOLD_DOWN_S
 from proxy.domain.lifetimes import Lifetime, Use, lifetime, may_leave, refresh_pays
 from proxy.domain.mirror import Way, way_of
 from proxy.domain.rotation import audit_pages, page_of_rotation
-from proxy.domain.schedule import Pace, Task, Work, choose
+from proxy.domain.schedule import Pace, Task, Work, choose, renewal_pays
 from proxy.domain.schedule import Store as Scheduled
 from proxy.services.behind import BEHIND_MOST
 
@@ -165,7 +165,7 @@ class Store:
     busy_since: float | None = None
     held_until: float = 0.0
     look_again_at: float = 0.0
-    in_vain: list[float] = field(default_factory=list)
+    past_the_mirror: deque[float] = field(default_factory=lambda: deque(maxlen=2 * SHOWN.last_page))
     asked_at: float = float("-inf")
     known_until: float = 0.0
     """Up to when it is known which request was the last."""
@@ -373,7 +373,7 @@ class Day:
         if store.mirror is None or not self._has_rows(store, place):
             self._load_past_the_mirror(store, place)
         else:
-            self._load_from_mirror(store)
+            self._load_from_mirror(store, place)
         if store.busy_since is None or store.mirror is None or self.now >= store.oldest_at + PACE.content_max_age_s:
             self._expect_load(store)
 
@@ -388,11 +388,20 @@ class Day:
             return
         self._page_copies[key] = self.now + PACE.check_s
         self._call(Lane.SHOPPER, self._waited)
+        if store.mirror is None:
+            return
+        store.past_the_mirror.append(self.now)
+        if renewal_pays((self.now - at for at in store.past_the_mirror), store.pages, PACE.content_max_age_s):
+            store.past_the_mirror.clear()
+            self._start(store, Task(store.name, Work.RENEW))
 
-    def _load_from_mirror(self, store: Store) -> None:
+    def _load_from_mirror(self, store: Store, place: int) -> None:
+        held, may_check = self.now < store.held_until, store.scheduled(self.now).may_check
         store.replaced[int(self.now // HOUR_S)] += 1
-        held = self.now < store.held_until
-        match way_of(self.now - store.checked_at, PACE.check_s, PACE.content_max_age_s, held=held):
+        way = way_of(self.now - store.checked_at, PACE.check_s, PACE.content_max_age_s, held=held)
+        if way is Way.AFTER_CHECK and not may_check:
+            way = Way.UPSTREAM
+        match way:
             case Way.FRESH:
                 store.shown_at = self.now
             case Way.WHILE_CHECKED:
@@ -407,7 +416,7 @@ class Day:
                 store.shown_at = self.now
             case Way.UPSTREAM:
                 store.replaced[int(self.now // HOUR_S)] -= 1
-                self._call(Lane.SHOPPER, self._waited)
+                self._load_past_the_mirror(store, place)
 
     def _count_loads(self, store: Store) -> None:
         """Those since the last time that were not drawn: while the mirror is fresh, and while a check runs."""

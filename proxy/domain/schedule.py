@@ -2,7 +2,8 @@
 
 A store is checked every NEW_LISTING_CHECK_INTERVAL while people ask for it, at most hourly while they do not. Checks of
 a store that is looked at also read some pages again (audits), by rotation, so that each row is read again within half
-of CONTENT_MAX_AGE; where that did not happen, it is swept again.
+of CONTENT_MAX_AGE; where that did not happen, it is swept again. Where checks save no calls, as a store is rarely asked
+for, it is checked every six hours only, and no page is read but for whoever asks for it.
 
 What checks cost is bounded by what they save: a check begins only while the store's checks of the last 24 hours took
 fewer calls than they replaced, plus 24. How many calls a check will take is not known when it begins: one that finds
@@ -24,6 +25,9 @@ WATCHED_FOR = timedelta(minutes=10)
 """After a request a store counts as looked at."""
 
 QUIET_INTERVAL_S = 3600.0
+UNPAID_INTERVAL_S = 6 * QUIET_INTERVAL_S
+"""Between checks of a store whose checks save no calls."""
+
 FREE_CHECKS_A_DAY = 24
 
 AUDITED_FOR = timedelta(hours=3)
@@ -116,6 +120,10 @@ class Store:
     def allowed_calls(self) -> int:
         return self.saved_calls + FREE_CHECKS_A_DAY
 
+    @property
+    def may_check(self) -> bool:
+        return self.allowed_calls > 0
+
     def is_watched(self, now: datetime) -> bool:
         return now - self.requested_at <= WATCHED_FOR
 
@@ -155,21 +163,24 @@ def tracked(stores: Iterable[Store], most: int) -> frozenset[str]:
 
 def interval_s(store: Store, pace: Pace, now: datetime) -> float:
     """Seconds between checks. The free ones of a day are kept for when nobody asks."""
-    if store.is_watched(now) and store.saved_calls > 0:
-        return pace.check_s
-    return max(QUIET_INTERVAL_S, pace.check_s)
+    if store.saved_calls <= 0:
+        return max(UNPAID_INTERVAL_S, pace.check_s)
+    return pace.check_s if store.is_watched(now) else max(QUIET_INTERVAL_S, pace.check_s)
 
 
 def audits(store: Store, pace: Pace, now: datetime) -> int:
-    """How many pages the next check reads again: none while nobody looks, and none before INVENTORY_SYNC_INTERVAL."""
+    """How many pages the next check reads again: none while nobody looks, and none before INVENTORY_SYNC_INTERVAL.
+
+    As many as would have been due since the last time, where the budget made that late; never more than were saved.
+    """
     if now - store.requested_at > AUDITED_FOR or _since_s(store.reconciled_at, now) < pace.audit_s:
         return 0
     horizon_s = pace.content_max_age_s * AUDIT_HORIZON
     age_s = _since_s(store.oldest_at, now) if store.oldest_at else 0.0
-    step_s = max(pace.audit_s, interval_s(store, pace, now))
+    step_s = max(pace.audit_s, interval_s(store, pace, now), min(_since_s(store.reconciled_at, now), QUIET_INTERVAL_S))
     left_s = horizon_s if age_s <= horizon_s else max(step_s, pace.content_max_age_s * RENEW_FROM - age_s)
     needed = -int(-store.pages * step_s // left_s)
-    return max(0, min(needed, store.pages, store.allowed_calls - 1))
+    return max(0, min(needed, store.pages, store.saved_calls - 1))
 
 
 def task(store: Store, pace: Pace, now: datetime) -> Task | None:
@@ -182,16 +193,25 @@ def task(store: Store, pace: Pace, now: datetime) -> Task | None:
         return Task(store.username, Work.RENEW, pages=store.pages_left)
     every_s = interval_s(store, pace, now)
     late_s = _since_s(store.checked_at, now) - every_s
-    if late_s < 0 or store.allowed_calls < 1:
+    if late_s < 0 or not store.may_check:
         return None
     return Task(store.username, Work.CHECK, audits(store, pace, now), late_s / every_s)
 
 
 def _is_to_be_renewed(store: Store, pace: Pace, now: datetime) -> bool:
-    if not store.is_watched(now) or store.allowed_calls < store.pages_left:
+    if not store.is_watched(now) or store.saved_calls < store.pages_left:
         return False
     too_old = store.oldest_at and _since_s(store.oldest_at, now) >= pace.content_max_age_s * RENEW_FROM
     return bool(too_old) or store.sweep_page > 0
+
+
+def renewal_pays(past_the_mirror_s: Iterable[float], pages: int, content_max_age_s: float) -> bool:
+    """Whether a store whose rows are too old is swept for those who ask for it.
+
+    Once as many pages were read past the mirror as the sweep takes, in the time that it is good for: it never costs
+    more than was lost by waiting for it. `past_the_mirror_s` is how long ago each was.
+    """
+    return sum(ago_s < content_max_age_s for ago_s in past_the_mirror_s) >= pages
 
 
 def _since_s(moment: datetime | None, now: datetime) -> float:

@@ -14,6 +14,7 @@ from proxy.domain.schedule import (
     CHECKS_AT_ONCE,
     FREE_CHECKS_A_DAY,
     SWEEPS_AT_ONCE,
+    UNPAID_INTERVAL_S,
     Pace,
     Store,
     Task,
@@ -23,6 +24,7 @@ from proxy.domain.schedule import (
     effective_interval_s,
     forecast,
     interval_s,
+    renewal_pays,
     sweep_left_s,
     task,
     tracked,
@@ -56,10 +58,11 @@ SEEN = Store(
     [
         (SEEN, 60),
         (replace(SEEN, requested_at=ago(minutes=11)), 3600),
-        (replace(SEEN, replaced_calls=10, check_calls=10), 3600),
+        (replace(SEEN, replaced_calls=10, check_calls=10), UNPAID_INTERVAL_S),
+        (replace(SEEN, requested_at=ago(minutes=11), replaced_calls=0), UNPAID_INTERVAL_S),
         (replace(SEEN, replaced_calls=11, check_calls=10), 60),
     ],
-    ids=["looked at", "quiet", "its checks save nothing", "its checks save something"],
+    ids=["looked at", "quiet", "its checks save nothing", "quiet, and they never did", "its checks save something"],
 )
 def test_a_store_that_is_looked_at_is_checked_at_the_interval_and_else_hourly(store: Store, seconds: float) -> None:
     assert interval_s(store, PACE, NOW) == seconds
@@ -79,7 +82,7 @@ def test_a_store_that_is_looked_at_is_checked_at_the_interval_and_else_hourly(st
         (replace(SEEN, oldest_at=ago(hours=5.5), replaced_calls=5), Work.CHECK),
         (replace(SEEN, oldest_at=ago(hours=5.5), requested_at=ago(minutes=20)), None),
         (
-            replace(SEEN, checked_at=ago(hours=1), requested_at=ago(days=9), replaced_calls=0, check_calls=23),
+            replace(SEEN, checked_at=ago(hours=6), requested_at=ago(days=9), replaced_calls=0, check_calls=23),
             Work.CHECK,
         ),
         (replace(SEEN, checked_at=ago(hours=9), requested_at=ago(days=9), replaced_calls=0, check_calls=24), None),
@@ -101,7 +104,9 @@ def test_what_is_due(store: Store, work: Work | None) -> None:
         ({"requested_at": ago(hours=4)}, 0),
         ({"requested_at": ago(hours=2)}, 10),
         ({"oldest_at": ago(hours=5)}, 7),
-        ({"items": 20_000, "requested_at": ago(hours=2), "replaced_calls": 0}, FREE_CHECKS_A_DAY - 1),
+        ({"reconciled_at": ago(minutes=15)}, 3),
+        ({"items": 20_000, "requested_at": ago(hours=2), "replaced_calls": 0}, 0),
+        ({"items": 20_000, "requested_at": ago(hours=2), "replaced_calls": 20}, 19),
     ],
 )
 def test_so_many_pages_are_read_again_that_all_are_in_time(changed: dict[str, object], pages: int) -> None:
@@ -296,11 +301,18 @@ def test_what_is_looked_at_all_day_is_checked_at_the_interval_and_read_again_in_
     assert sum(calls > 1 for _, calls in one.checks) <= 12 * 60 / 5
 
 
-def test_a_store_that_nobody_asks_for_is_checked_hourly_and_never_read_again() -> None:
+def test_a_store_that_nobody_asks_for_is_checked_now_and_then_and_never_read_again() -> None:
     quiet = simulated("quiet", 40, 0)
     a_day([quiet], hours=30)
     assert [calls for _, calls in quiet.checks] == [1] * len(quiet.checks)
-    assert 23 <= sum(at < NOW + timedelta(days=1) for at, _ in quiet.checks) <= 24
+    assert len({at for at, _ in quiet.checks if at < NOW + timedelta(days=1)}) in (3, 4)
+
+
+@pytest.mark.parametrize(("ago_hours", "pays"), [([1.0] * 29, False), ([1.0] * 30, True), ([1.0] * 29 + [6.1], False)])
+def test_rows_too_old_are_swept_once_as_many_pages_were_read_past_the_mirror(
+    ago_hours: list[float], pays: bool
+) -> None:
+    assert renewal_pays((each * 3600 for each in ago_hours), 30, PACE.content_max_age_s) is pays
 
 
 @settings(max_examples=5, deadline=None)
