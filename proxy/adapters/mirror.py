@@ -62,10 +62,12 @@ class LeaseLost(Exception):
 
 async def touch(connection: Connection, username: str) -> StoreState:
     """The state of a store that somebody asks for; it is made known at first sight. `username` is lower case."""
-    await connection.execute(
-        "INSERT INTO stores (username) VALUES ($1) ON CONFLICT (username) DO UPDATE SET requested_at = now()", username
-    )
-    row = await connection.fetchrow("SELECT * FROM store_states WHERE username = $1", username)
+    async with connection.transaction():  # which holds the row: a check that ends in that very moment may forget it
+        await connection.execute(
+            "INSERT INTO stores (username) VALUES ($1) ON CONFLICT (username) DO UPDATE SET requested_at = now()",
+            username,
+        )
+        row = await connection.fetchrow("SELECT * FROM store_states WHERE username = $1", username)
     assert row is not None  # noqa: S101 - it was inserted
     return StoreState(**row)
 
