@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,7 @@ class ProcessingStatus(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMatch:
+class StoredMatch(NamedTuple):
     """A row of track_matches that is neither rejected nor dead, with the track's name from the tracklist."""
 
     track_index: int
@@ -107,6 +107,16 @@ class StoredMatch:
     verified_at: datetime | None
 
 
+class Due(Enum):
+    """What the queue owes a release that a shopper looks at."""
+
+    NOTHING = auto()
+    SOONER = auto()
+    """It waits behind what nobody looks at, or has rested long enough to be looked for again."""
+    A_PLACE = auto()
+    """It is not in the queue."""
+
+
 @dataclass(frozen=True, slots=True)
 class Audio:
     """What is known of a release's audio."""
@@ -114,3 +124,4 @@ class Audio:
     status: ProcessingStatus
     persisted: bool
     matches: tuple[StoredMatch, ...]
+    due: Due = field(default=Due.NOTHING, compare=False)

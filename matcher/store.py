@@ -21,7 +21,7 @@ from matcher.domain.metadata import Metadata
 from matcher.domain.retry import MAX_ATTEMPTS
 from matcher.domain.verdict import JudgedMatch
 from matcher.errors import LeaseLost
-from matcher.models import Audio, ProcessingStatus, StoredMatch
+from matcher.models import Audio, Due, ProcessingStatus, StoredMatch
 
 UNMATCHED_REST_DAYS = 30
 """An unmatched release is not asked for again for so long, unless its tracklist or videos change."""
@@ -235,9 +235,11 @@ async def audio(connection: Connection, release_ids: Collection[int]) -> dict[in
         """
         SELECT wanted.release_id, q.status, r.discogs_id IS NOT NULL AS persisted,
                coalesce(r.has_audio_matches, false) AS has_audio,
-               m.track_index, m.sub_index, m.platform, m.match_url, m.confidence,
-               coalesce(m.approved, false) AS approved, m.verified_by, m.verified_at::timestamptz AS verified_at,
-               track ->> 'position' AS position, track ->> 'title' AS title
+               (q.status = 'queued' AND q.priority > $2)
+                 OR (q.status = 'unmatched' AND q.decided_at < now() - make_interval(days => $3)) AS sooner,
+               m.track_index, m.sub_index, coalesce(track ->> 'position', ''), coalesce(track ->> 'title', ''),
+               m.platform, m.match_url, coalesce(m.confidence, 0), coalesce(m.approved, false), m.verified_by,
+               m.verified_at::timestamptz
         FROM unnest($1::bigint[]) AS wanted (release_id)
         LEFT JOIN match_queue q USING (release_id)
         LEFT JOIN releases r ON r.discogs_id = wanted.release_id
@@ -251,32 +253,20 @@ async def audio(connection: Connection, release_ids: Collection[int]) -> dict[in
         ORDER BY wanted.release_id, m.track_index, m.sub_index NULLS FIRST, m.approved DESC, m.confidence DESC, m.id
         """,
         list(set(release_ids)),
+        int(Priority.SEEN),
+        UNMATCHED_REST_DAYS,
     )
     return {release_id: _audio(list(found)) for release_id, found in groupby(rows, key=itemgetter("release_id"))}
 
 
 def _audio(rows: Sequence[Record]) -> Audio:
-    """Of one release: a row for each match, or one without any."""
-    first = rows[0]
+    """Of one release: a row for each match, or one whose match is NULL."""
+    _, status, persisted, has_audio, sooner, track_index, *_ = rows[0]
     return Audio(
-        status=_status(first["status"], has_audio=first["has_audio"]),
-        persisted=first["persisted"],
-        matches=tuple(_match(row) for row in rows if row["match_url"] is not None),
-    )
-
-
-def _match(row: Record) -> StoredMatch:
-    return StoredMatch(
-        track_index=row["track_index"],
-        sub_index=row["sub_index"],
-        position=row["position"] or "",
-        title=row["title"] or "",
-        platform=row["platform"],
-        match_url=row["match_url"],
-        confidence=row["confidence"] or 0.0,
-        approved=row["approved"],
-        verified_by=row["verified_by"],
-        verified_at=row["verified_at"],
+        status=_status(status, has_audio=has_audio),
+        persisted=persisted,
+        matches=() if track_index is None else tuple(StoredMatch(*row[5:]) for row in rows),
+        due=Due.A_PLACE if status is None else Due.SOONER if sooner else Due.NOTHING,
     )
 
 
@@ -306,24 +296,35 @@ async def purge_body(connection: Connection, release_id: int, *, soft: bool) -> 
     return int(changed.removeprefix("UPDATE "))
 
 
-async def metadata_of(connection: Connection, release_ids: Collection[int]) -> dict[int, Mapping[str, object]]:
-    """The CC0 facts and images of the persisted ones among `release_ids`, JSON arrays parsed.
+@dataclass(frozen=True, slots=True)
+class Details:
+    """The CC0 facts of a persisted release by name, and its images, each an array as JSON.
 
-    `body_fetched_at` is when upstream gave the images, None where that is not known.
+    `images_at` is when upstream gave the images, None where that is not known.
     """
+
+    facts: Mapping[str, bytes]
+    images: bytes
+    images_at: datetime | None
+
+
+async def details(connection: Connection, release_ids: Collection[int]) -> dict[int, Details]:
+    """Of the persisted ones among `release_ids`."""
     rows = await connection.fetch(
         """
-        SELECT discogs_id, genres::text, styles::text, tracklist::text, images::text, last_updated::timestamptz,
-               body_fetched_at
+        SELECT discogs_id, body_fetched_at, coalesce(images, '[]')::text AS images,
+               coalesce(genres, '[]')::text AS genres, coalesce(styles, '[]')::text AS styles,
+               coalesce(tracklist, '[]')::text AS tracklist
         FROM releases WHERE discogs_id = ANY($1::bigint[])
         """,
         list(release_ids),
     )
     return {
-        row["discogs_id"]: {
-            key: orjson.loads(row[key]) if row[key] else [] for key in ("genres", "styles", "tracklist", "images")
-        }
-        | {"last_updated": row["last_updated"], "body_fetched_at": row["body_fetched_at"]}
+        row["discogs_id"]: Details(
+            {name: row[name].encode() for name in ("genres", "styles", "tracklist")},
+            row["images"].encode(),
+            row["body_fetched_at"],
+        )
         for row in rows
     }
 

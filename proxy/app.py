@@ -43,7 +43,9 @@ from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
 from proxy.services.mirror import MirrorService
+from proxy.services.orders import Orders
 from proxy.services.passthrough import PassthroughService
+from proxy.services.persisted import PersistedCounts
 from proxy.services.purge import PurgeService
 from proxy.services.release import ReleaseService
 from proxy.services.scheduler import Scheduler
@@ -168,19 +170,26 @@ async def services(app: web.Application) -> AsyncIterator[None]:
 
     responses = ResponseStore(settings.data_dir)
     copies = Copies(responses, discogs_api, discogs_api.origin, lifetimes(settings), settings.content_max_age_ms / 1000)
+    orders = app[keys.ORDERS] = Orders()
+    counts = PersistedCounts(database, lambda: changes.are_heard)
     finished = FinishedAnswers(lambda: changes.are_heard, lambda: copies.now())
 
     def store_changed(username: str) -> None:
-        app[keys.MIRROR].drop(username)
+        orders.drop(username)
         finished.drop_path(f"/users/{quote(username, safe='')}/inventory")
 
+    def release_changed(release_id: int) -> None:
+        counts.changed()
+        finished.drop_release(release_id)
+
     def anything_changed() -> None:
-        app[keys.MIRROR].drop_all()
+        counts.changed()
+        orders.drop_all()
         finished.drop_all()
 
     changes = Changes(
         database,
-        finished.drop_release,
+        release_changed,
         lambda what: app[keys.PURGE].dropped_elsewhere(what),
         anything_changed,
         store_changed,
@@ -214,6 +223,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     identities = app[keys.IDENTITIES] = IdentityService(discogs_api)
     mirror = app[keys.MIRROR] = MirrorService(
         database,
+        orders,
         checks,
         app[keys.SCHEDULER].is_tracked,
         identities.username_of,
@@ -232,6 +242,8 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     app[keys.STORES] = StoreService(
         database,
         checks,
+        orders,
+        counts,
         app[keys.SCHEDULER].is_tracked,
         settings.discogs_api_url,
         fresh_for_s=settings.new_listing_check_interval_ms / 1000,
@@ -250,6 +262,8 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     )
     yield
     await mirror.stop()
+    await app[keys.INVENTORY].stop()
+    await counts.stop()
     await checks.stop()
     await releases.stop()
     await identities.stop()

@@ -19,6 +19,7 @@ from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
 from proxy.services.mirror import MirrorService
+from proxy.services.orders import Orders
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
 from proxy.services.release import ReleaseService
@@ -46,6 +47,7 @@ CHECKS = web.AppKey("checks", CheckService)
 DEMAND = web.AppKey("demand", Demand)
 SCHEDULER = web.AppKey("scheduler", Scheduler)
 STORE_ADMIN = web.AppKey("store_admin", StoreAdmin)
+ORDERS = web.AppKey("orders", Orders)
 MIRROR = web.AppKey("mirror", MirrorService)
 STORES = web.AppKey("stores", StoreService)
 WEBHOOKS = web.AppKey("webhooks", WebhookService)

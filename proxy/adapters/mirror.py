@@ -118,7 +118,7 @@ async def rows(connection: Connection, username: str, listing_ids: Collection[in
         username,
         listing_ids,
     )
-    return {row["listing_id"]: MirrorRow(**row) for row in found}
+    return {row[0]: MirrorRow(*row) for row in found}
 
 
 async def shown_bodies(connection: Connection, username: str, listing_ids: Collection[int]) -> dict[int, bytes]:
@@ -154,11 +154,24 @@ async def too_old(
     return {row["listing_id"] for row in found}
 
 
-async def count_persisted(connection: Connection, username: str, listing_ids: Collection[int]) -> int:
-    """How many of `listing_ids` sell a release that is persisted."""
+async def fetched_between(connection: Connection, username: str) -> tuple[datetime, datetime] | None:
+    """When the oldest and the newest row of what is for sale were fetched."""
+    row = await connection.fetchrow(
+        """
+        SELECT (SELECT min(fetched_at) FROM mirror_listings WHERE store_username = $1 AND gone_at IS NULL) AS oldest,
+               (SELECT max(fetched_at) FROM mirror_listings WHERE store_username = $1 AND gone_at IS NULL) AS newest
+        """,
+        username,
+    )
+    return (row["oldest"], row["newest"]) if row and row["oldest"] else None
+
+
+async def count_persisted(connection: Connection, username: str, listing_ids: Collection[int] | None = None) -> int:
+    """How many of `listing_ids`, or of all in the mirror, sell a release that is persisted."""
     found = await connection.fetchval(
         """
-        SELECT count(*) FROM unnest($2::bigint[]) AS shown (listing_id)
+        SELECT count(*)
+        FROM unnest(coalesce($2::bigint[], (SELECT listing_ids FROM stores WHERE username = $1))) AS shown (listing_id)
         JOIN mirror_listings l ON l.store_username = $1 AND l.listing_id = shown.listing_id
         JOIN releases r ON r.discogs_id = l.release_id
         """,

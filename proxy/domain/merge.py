@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from matcher.models import Audio, ProcessingStatus, StoredMatch
+from proxy.domain.wire import decode_json, encode_json
 
 NOTHING_KNOWN = Audio(status=ProcessingStatus.QUEUED, persisted=False, matches=())
 
@@ -33,10 +34,10 @@ def audio_matches(audio: Audio, audience: Audience) -> list[dict[str, object]]:
 
 
 def _match_object(match: StoredMatch) -> dict[str, object]:
-    shown: dict[str, object] = {"track_index": match.track_index}
-    if match.sub_index is not None:
-        shown["sub_index"] = match.sub_index
-    return shown | {
+    sub_track = {} if match.sub_index is None else {"sub_index": match.sub_index}
+    return {
+        "track_index": match.track_index,
+        **sub_track,
         "position": match.position,
         "title": match.title,
         "platform": match.platform,
@@ -104,6 +105,39 @@ def _enrich_row(row: object, known: Mapping[int, Audio], audience: Audience) -> 
     return row | additions(known.get(release_id, NOTHING_KNOWN), audience)
 
 
+# --- rows of the mirror -------------------------------------------------------------------------------------------
+
+NO_SELLER = b'"seller":null'
+
+
+def joined(rows: Sequence[bytes], seller: bytes | None, rewrite: Callable[[bytes], bytes]) -> bytes:
+    """Rows of the mirror as members of a JSON array, with the seller in its old place; all of it rewritten.
+
+    In a row the seller is null. Nothing inside a string looks like that, as quotes are escaped there; where a row has
+    other than one such place, it is read.
+    """
+    if seller is None:
+        return rewrite(b",".join(rows))
+    if any(row.count(NO_SELLER) != 1 for row in rows):
+        return rewrite(b",".join(_with_seller(row, seller) for row in rows))
+    return rewrite(b",".join(rows)).replace(NO_SELLER, b'"seller":' + rewrite(seller))
+
+
+def _with_seller(row: bytes, seller: bytes) -> bytes:
+    listing = decode_json(row)
+    if not isinstance(listing, dict) or "seller" not in listing:
+        return row
+    return encode_json(listing | {"seller": decode_json(seller)})
+
+
+def enriched_row(row: bytes, audio: Audio, audience: Audience) -> bytes:
+    """As `enrich_inventory` makes it of the listing, without reading it."""
+    if b'"audio_matches":' in row or b'"processing_status":' in row:
+        listing = decode_json(row)
+        return encode_json(_enrich_row(listing, {release_id_of(listing) or 0: audio}, audience))
+    return b"%s,%s" % (row[:-1], encode_json(additions(audio, audience))[1:])
+
+
 # --- the store-shaped results -------------------------------------------------------------------------------------
 
 
@@ -111,18 +145,44 @@ def store_result(
     listing: Mapping[str, object],
     store_username: str,
     audio: Audio,
-    details: Mapping[str, object] | None,
+    details: Mapping[str, bytes],
     audience: Audience,
     fetched_at: datetime,
 ) -> dict[str, object]:
-    """One row of `/api/stores/{id}/inventory`: the listing and flat fields; `details` of a persisted release.
+    """One row of `/api/stores/{id}/inventory`: the listing and flat fields, and `details` as JSON of its release.
 
     Of those the images are restricted content: the caller leaves them out when they are too old.
     """
+    read = {name: decode_json(value) for name, value in details.items()}
+    return dict(listing) | _flat(listing, store_username, audio, audience, fetched_at) | read
+
+
+def store_row(
+    row: bytes,
+    store_username: str,
+    audio: Audio,
+    details: Mapping[str, bytes],
+    audience: Audience,
+    fetched_at: datetime,
+) -> bytes:
+    """The same as JSON, of a row of the mirror: nothing is written that is written already."""
+    listing = decode_json(row)
+    if not isinstance(listing, dict):
+        return row
+    flat = _flat(listing, store_username, audio, audience, fetched_at)
+    if not listing.keys().isdisjoint((*flat, *details)):
+        return encode_json(store_result(listing, store_username, audio, details, audience, fetched_at))
+    told = b"".join(b',"%s":%s' % (name.encode(), value) for name, value in details.items())
+    return b"%s,%s%s}" % (row[:-1], encode_json(flat)[1:-1], told)
+
+
+def _flat(
+    listing: Mapping[str, object], store_username: str, audio: Audio, audience: Audience, fetched_at: datetime
+) -> dict[str, object]:
     release = listing.get("release")
     release = release if isinstance(release, dict) else {}
     matches = audio_matches(audio, audience)
-    result = dict(listing) | {
+    return {
         "discogs_id": release.get("id"),
         "title": release.get("title"),
         "artist": release.get("artist"),
@@ -137,9 +197,6 @@ def store_result(
         "audioMatches": matches,
         "processingStatus": audio.status.value,
     }
-    if audio.persisted and details:
-        result |= {key: details[key] for key in ("genres", "styles", "tracklist", "images") if key in details}
-    return result
 
 
 def cache_stats(cached: int, total: int) -> dict[str, int]:

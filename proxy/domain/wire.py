@@ -124,10 +124,18 @@ def rewrite_origins(text: bytes, origins: Iterable[str], public: str) -> bytes:
     `https://api.discogs.com.example` and `https://api.discogs.com:99` are other origins and stay. JSON may write a
     slash as `\\/`.
     """
-    for each in origins:
-        for written, replacement in ((each, public), (each.replace("/", "\\/"), public.replace("/", "\\/"))):
-            if written.encode() in text:
-                text = re.sub(re.escape(written.encode()) + rb"(?![\w.:@-])", replacement.encode(), text)
+    for each in dict.fromkeys(origins):
+        text = _rewritten(text, each.encode(), public.encode(), b"/")
+        text = _rewritten(text, each.replace("/", "\\/").encode(), public.replace("/", "\\/").encode(), b"\\/")
+    return text
+
+
+def _rewritten(text: bytes, origin: bytes, public: bytes, slash: bytes) -> bytes:
+    """Before a path, where nearly all of them stand, without a pattern: that takes a tenth of the time."""
+    if origin not in public:
+        text = text.replace(origin + slash, public + slash)
+    if origin in text:
+        text = re.sub(re.escape(origin) + rb"(?![\w.:@-])", lambda _: public, text)
     return text
 
 

@@ -7,8 +7,6 @@ it cannot, nothing is answered from here.
 from __future__ import annotations
 
 import asyncio
-import gzip
-import zlib
 from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,16 +19,24 @@ from proxy.domain.validators import entity_tag
 from proxy.domain.visibility import SAFE_METHODS
 from proxy.domain.wire import header_lines
 
+try:
+    from isal import isal_zlib as zlib
+except ImportError:  # it is not made for this machine
+    import zlib  # type: ignore[no-redef] # the same functions
+
 BYTES_MAX = 64 * 1024 * 1024
 LARGEST = BYTES_MAX // 10
 OVERHEAD_BYTES = 2048
 """Of an entry beside its bodies: a short one is not for free."""
 
 PACK_FROM_BYTES = 1024
-PACK_LEVEL = 1
-"""Of a page of 100 listings it makes a third more than level 6, in a fourth of the time."""
+PACK_LEVEL, GZIP = 1, 31
+"""Of a page of 100 listings level 1 makes a third more than level 6 in a fourth of the time, or, by ISA-L, a twentieth.
 
-PACK_ASIDE_FROM_BYTES = 256 * 1024
+31 is how zlib is told to write the head of a gzip.
+"""
+
+PACK_ASIDE_FROM_BYTES = 1024 * 1024
 """Packing holds up everybody else from here on: a thread does it."""
 
 CHANGES_KEPT = 50_000
@@ -80,17 +86,20 @@ class _Entry:
 
 
 async def finish(served: Served, *, pack: bool) -> Finished:
-    """With an ETag where it is a good answer, packed if asked for and if that pays."""
+    """With an ETag where it is a good answer, packed if asked for and if that pays.
+
+    The tag is made of the fewer bytes.
+    """
     if served.status != 200:
         return Finished(served.status, served.headers, served.body)
     packed = await _packed(served.body) if pack and len(served.body) >= PACK_FROM_BYTES else None
-    tag = entity_tag(served.body)
+    tag = entity_tag(packed or served.body)
     return Finished(served.status, (*served.headers, ("ETag", tag)), served.body, tag, packed)
 
 
 async def packed(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same as one gzip, piece by piece."""
-    packer = zlib.compressobj(PACK_LEVEL, wbits=31)
+    packer = zlib.compressobj(PACK_LEVEL, wbits=GZIP)
     async for piece in pieces:
         if smaller := await asyncio.to_thread(packer.compress, piece):
             yield smaller
@@ -99,8 +108,8 @@ async def packed(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 async def _packed(body: bytes) -> bytes:
     if len(body) >= PACK_ASIDE_FROM_BYTES:
-        return await asyncio.to_thread(gzip.compress, body, PACK_LEVEL, mtime=0)
-    return gzip.compress(body, PACK_LEVEL, mtime=0)
+        return await asyncio.to_thread(zlib.compress, body, PACK_LEVEL, GZIP)
+    return zlib.compress(body, PACK_LEVEL, GZIP)
 
 
 @dataclass(slots=True)

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
-from multidict import CIMultiDict
 
 from matcher import store
-from matcher.database import Database
+from matcher.database import Connection, Database
 from matcher.errors import DatabaseUnavailable
-from matcher.models import Audio
+from matcher.models import Audio, Due
 from matcher.store import Priority
 from proxy.adapters import mirror
-from proxy.adapters.upstream import Answer, Call, Trace, Upstream
+from proxy.adapters.upstream import Call, Trace, Upstream
 from proxy.domain.budget import Lane
-from proxy.domain.merge import Audience, enrich_inventory, for_sale_release_ids, listings_of, release_ids
+from proxy.domain.merge import (
+    NOTHING_KNOWN,
+    Audience,
+    enrich_inventory,
+    enriched_row,
+    for_sale_release_ids,
+    joined,
+    listings_of,
+    release_ids,
+)
 from proxy.domain.request import Reuse, Served, ShopRequest
 from proxy.domain.visibility import as_the_client_asked, public_inventory
-from proxy.domain.wire import encode_json
+from proxy.domain.wire import encode_json, rewrite_origins
 from proxy.services.answers import document, error_served, made_public, served, unchanged
+from proxy.services.behind import Behind
 from proxy.services.copies import FAILURES, Copies, failure, is_failure, too_old
 from proxy.services.mirror import FromMirror, MirrorService
+from proxy.settings import OFFICIAL_API_URL
 
 ADVISED_MAX = 1000
 
@@ -39,6 +50,8 @@ class InventoryService:
     mirror: MirrorService
     on_enqueued: Callable[[], None]
     _advised: set[str] = field(default_factory=set)
+    _sooner: Behind = field(default_factory=lambda: Behind("queue sooner"))
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def serve(self, request: ShopRequest, username: str, audience: Audience, trace: Trace) -> Served:
         """Raises ProxyError."""
@@ -66,18 +79,21 @@ class InventoryService:
         return await self._from_mirror(request, username, audience, found) if found else None
 
     async def _from_mirror(self, request: ShopRequest, username: str, audience: Audience, found: FromMirror) -> Served:
-        page, decision, reuse = found.body, found.decision, None
+        known, decision, reuse = None, found.decision, None
         if found.status == 200:
             try:
-                known = await self._queue_and_look_up(page, username, make_known=False)
+                known = await self._look_up([row.release_id for row in found.rows], username)
             except DatabaseUnavailable:
                 decision = replace(decision, detail="no-database")
             else:
-                page = enrich_inventory(page, known, audience)
                 if found.fresh_until:
                     reuse = Reuse(found.checked_at, found.fresh_until, frozenset(known), found.decision.detail)
-        answer = Answer(found.status, CIMultiDict({"Content-Type": "application/json"}), b"")
-        return served(request, answer, encode_json(page), decision, self.upstream.origin, reuse)
+
+        def rewrite(body: bytes) -> bytes:
+            return rewrite_origins(body, (self.upstream.origin, OFFICIAL_API_URL), request.public_origin)
+
+        body = _body(found, known, audience, rewrite)
+        return Served(found.status, (("Content-Type", "application/json"),), body, decision, reuse)
 
     async def _from_upstream(self, request: ShopRequest, username: str, audience: Audience, trace: Trace) -> Served:
         call = Call(
@@ -96,7 +112,8 @@ class InventoryService:
         found = document(answer)
         page, reuse = _as_asked(request, found.content), None
         try:
-            known = await self._queue_and_look_up(page, username, make_known=request.ask.shared)
+            for_sale, shown = for_sale_release_ids(page), release_ids(listings_of(page))
+            known = await self._queue_and_look_up(for_sale, shown, username, make_known=request.ask.shared)
         except DatabaseUnavailable:
             decision = replace(decision, detail="no-database")
         else:
@@ -110,7 +127,34 @@ class InventoryService:
             self._advised.add(store_name)
             log.warning("store is forwarded, not kept", store=username, change=advice)
 
-    async def _queue_and_look_up(self, page: dict[str, object], username: str, *, make_known: bool) -> dict[int, Audio]:
+    async def _look_up(self, releases: Sequence[int], username: str) -> dict[int, Audio]:
+        """Of a page that the mirror has. Checks have queued its releases; what is seen comes sooner, behind the answer.
+
+        Should that fail nothing is lost: whoever looks next asks for it again.
+        """
+        async with self.database.connection() as connection:
+            known = await store.audio(connection, releases)
+        due = {audio.due for audio in known.values()}
+        if Due.A_PLACE in due:
+            return await self._queue_and_look_up(releases, releases, username, make_known=False)
+        if Due.SOONER in due:
+            self._sooner.begin(tuple(releases), lambda: self._queue_sooner(releases, username))
+        return known
+
+    async def _queue_sooner(self, releases: Sequence[int], username: str) -> None:
+        """One page after the other: it must not take connections from who waits for an answer."""
+        try:
+            async with self._one_at_a_time, self.database.connection() as connection:
+                queued = await self._enqueue(connection, releases, username)
+        except DatabaseUnavailable as error:
+            log.warning("releases that are looked at are not queued sooner", store=username, error=str(error))
+        else:
+            if queued:
+                self.on_enqueued()
+
+    async def _queue_and_look_up(
+        self, for_sale: Sequence[int], shown: Sequence[int], username: str, *, make_known: bool
+    ) -> dict[int, Audio]:
         """In one transaction, so that what is shown as queued is queued.
 
         A store that upstream showed to the public is known from now on: who asks for it counts.
@@ -118,13 +162,35 @@ class InventoryService:
         async with self.database.transaction() as connection:
             if make_known:
                 await mirror.note(connection, username.lower())
-            queued = await store.enqueue(
-                connection, for_sale_release_ids(page), priority=Priority.SEEN, store_username=username.lower()
-            )
-            known = await store.audio(connection, release_ids(listings_of(page)))
+            queued = await self._enqueue(connection, for_sale, username)
+            known = await store.audio(connection, shown)
         if queued:
             self.on_enqueued()
         return known
+
+    async def _enqueue(self, connection: Connection, releases: Sequence[int], username: str) -> int:
+        return await store.enqueue(connection, releases, priority=Priority.SEEN, store_username=username.lower())
+
+    async def settled(self) -> None:
+        """What is under way behind answers has ended."""
+        await self._sooner.settled()
+
+    async def stop(self) -> None:
+        await self._sooner.stop()
+
+
+def _body(
+    found: FromMirror, known: Mapping[int, Audio] | None, audience: Audience, rewrite: Callable[[bytes], bytes]
+) -> bytes:
+    """Without additions where nothing is `known`, as the database is away."""
+    head = rewrite(encode_json(found.head))
+    if found.status != 200:
+        return head
+    rows = [
+        row.body if known is None else enriched_row(row.body, known.get(row.release_id, NOTHING_KNOWN), audience)
+        for row in found.rows
+    ]
+    return head[:-1] + b',"listings":[' + joined(rows, found.seller, rewrite) + b"]}"
 
 
 def _as_asked(request: ShopRequest, page: dict[str, object]) -> dict[str, object]:

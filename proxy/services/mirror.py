@@ -7,15 +7,13 @@ lacking is read behind the answer.
 from __future__ import annotations
 
 import re
-from array import array
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from matcher.database import Connection, Database
+from matcher.database import Database
 from matcher.errors import DatabaseUnavailable
 from proxy.adapters import mirror
 from proxy.adapters.mirror import MirrorRow, StoreState
@@ -27,15 +25,12 @@ from proxy.domain.mirror import MirrorPage, Way, page_asked_for, pagination, way
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import ShopRequest
 from proxy.domain.visibility import SAFE_METHODS, is_poor
-from proxy.domain.wire import decode_json
 from proxy.errors import NotFound
 from proxy.services.behind import Behind
 from proxy.services.checks import Check, CheckService, held_for_s
 from proxy.services.copies import TooPoor
+from proxy.services.orders import Order, Orders
 from proxy.settings import OFFICIAL_API_URL
-
-IDS_MAX = 2_000_000
-"""Listings of all stores whose order is kept in memory, at 8 bytes each."""
 
 RENEWED_EVERY_S = 600.0
 """A renewal reads all pages: what one did not mend, the next is not to try at once."""
@@ -48,10 +43,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class FromMirror:
-    """`body` is the page, or the message of a refusal. `fresh_until` None: made for this once."""
+    """`head` is the page without its `rows`, or the message of a refusal. `fresh_until` None: made for this once.
+
+    `seller` is the object that belongs into each row, as JSON.
+    """
 
     status: int
-    body: dict[str, object]
+    head: dict[str, object]
+    rows: Sequence[MirrorRow]
+    seller: bytes | None
     decision: Decision
     checked_at: datetime
     fresh_until: datetime | None
@@ -74,9 +74,10 @@ RENEW = AskUpstream(Lane.SWEEP, renew=True)
 
 @dataclass(slots=True)
 class MirrorService:
-    """Orders of stores are kept in memory by version; rows are read by their ids. Usernames are lower case inside."""
+    """Pages are cut from orders in memory; their rows are read by their ids. Usernames are lower case inside."""
 
     database: Database
+    orders: Orders
     checks: CheckService
     is_tracked: Callable[[str], bool]
     username_of: Callable[[UserCredential, str], str | None]
@@ -84,9 +85,6 @@ class MirrorService:
     content_max_age_s: float
     deadline_s: float
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ids_max: int = IDS_MAX
-    _orders: OrderedDict[str, _Order] = field(default_factory=OrderedDict)
-    _drops: int = 0
     _held: HoldDown = field(default_factory=HoldDown)
     _renewed_at: dict[str, float] = field(default_factory=dict)
     _behind: Behind = field(default_factory=lambda: Behind("check behind"))
@@ -126,15 +124,6 @@ class MirrorService:
             return
         listing_id = int(named["id"]) if named["id"] else None
         self._behind.begin(("written", request_id), lambda: self._check_written(request, listing_id, request_id))
-
-    def drop(self, username: str) -> None:
-        """Its mirror changed."""
-        self._drops += 1
-        self._orders.pop(username, None)
-
-    def drop_all(self) -> None:
-        self._drops += 1
-        self._orders.clear()
 
     async def settled(self) -> None:
         """What is under way behind answers has ended."""
@@ -238,7 +227,7 @@ class MirrorService:
             state = await mirror.state(connection, asked.username)
             if state is None or not state.is_mirrored or state.checked_at is None:
                 return FILL
-            if (order := await self._order(connection, state)) is None:
+            if (order := await self.orders.of(connection, state)) is None:
                 return FILL
             if asked.page.refusal(len(order.ids)):
                 return _View(asked, state, order, ())
@@ -248,26 +237,6 @@ class MirrorService:
             found = await mirror.rows(connection, asked.username, ids)
         rows = [found[each] for each in ids if each in found and self._may_leave(found[each])]
         return _View(asked, state, order, rows) if len(rows) == len(ids) else RENEW
-
-    async def _order(self, connection: Connection, state: StoreState) -> _Order | None:
-        username, known = state.username, self._orders.get(state.username)
-        if known is not None and known.version == state.version:
-            self._orders.move_to_end(username)
-            return known
-        drops = self._drops
-        if (found := await mirror.order(connection, username)) is None:
-            return None
-        seller = await mirror.seller(connection, username)
-        order = _Order(found[0], array("q", found[1]), decode_json(seller) if seller else None)
-        if drops == self._drops:
-            self._keep(username, order)
-        return order
-
-    def _keep(self, username: str, order: _Order) -> None:
-        self._orders[username] = order
-        self._orders.move_to_end(username)
-        while sum(len(each.ids) for each in self._orders.values()) > self.ids_max:
-            self._orders.popitem(last=False)
 
     def _may_leave(self, row: MirrorRow) -> bool:
         return may_leave(self._ago_s(row.fetched_at), self.content_max_age_s)
@@ -284,18 +253,17 @@ class MirrorService:
         decision = self._decision(checked_at, use, waited=waited)
         if refused := page.refusal(items):
             status, message = refused
-            return FromMirror(status, {"message": message}, decision, checked_at, None)
+            return FromMirror(status, {"message": message}, (), None, decision, checked_at, None)
         if request.ask.rich_only and is_poor(b"\n".join(row.body for row in view.rows)):
             raise TooPoor
-        body: dict[str, object] = {
-            "pagination": pagination(page, items, f"{OFFICIAL_API_URL}{request.raw_path}", request.raw_query),
-            "listings": [_with_seller(row, view.order.seller) for row in view.rows],
-        }
+        urls = f"{OFFICIAL_API_URL}{request.raw_path}"
+        head: dict[str, object] = {"pagination": pagination(page, items, urls, request.raw_query)}
         oldest = min((row.fetched_at for row in view.rows), default=checked_at)
         fresh_until = min(
             checked_at + timedelta(seconds=self.interval_s), oldest + timedelta(seconds=self.content_max_age_s)
         )
-        return FromMirror(200, body, decision, checked_at, fresh_until if use is Use.FRESH else None)
+        reusable_until = fresh_until if use is Use.FRESH else None
+        return FromMirror(200, head, view.rows, view.order.seller, decision, checked_at, reusable_until)
 
     def _decision(self, checked_at: datetime, use: Use, *, waited: bool) -> Decision:
         age_s = max(0.0, self._ago_s(checked_at))
@@ -315,25 +283,10 @@ class _Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
-    """`ids` newest first, placeholders among them; `seller` is the object of every row."""
-
-    version: int
-    ids: array[int]
-    seller: object
-
-
-@dataclass(frozen=True, slots=True)
 class _View:
     """`rows` in the order in which they are to be shown; none for a page that there is not."""
 
     asked: _Asked
     state: StoreState
-    order: _Order
+    order: Order
     rows: Sequence[MirrorRow]
-
-
-def _with_seller(row: MirrorRow, seller: object) -> object:
-    """In its old place."""
-    listing = decode_json(row.body)
-    return listing | {"seller": seller} if isinstance(listing, dict) and "seller" in listing else listing

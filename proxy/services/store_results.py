@@ -6,17 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 
 from matcher import store
 from matcher.database import Connection, Database
 from matcher.models import Audio
+from matcher.store import Details
 from proxy.adapters import mirror
 from proxy.adapters.mirror import MirrorRow
 from proxy.domain.lifetimes import may_leave
-from proxy.domain.merge import NOTHING_KNOWN, Audience, audio_matches, store_result
+from proxy.domain.merge import NOTHING_KNOWN, Audience, audio_matches, joined, store_result, store_row
 from proxy.domain.store_query import KEYS, Key, StoreQuery, arranged, facts_of, fits
 from proxy.domain.wire import decode_json, encode_json, rewrite_origins
 from proxy.errors import Degraded
+from proxy.services.orders import Backwards
 
 CHUNK = 250
 """Rows read at once: about half a megabyte of JSON, and as much work as others may wait for."""
@@ -48,7 +52,7 @@ class Known:
     """What the database says of rows at one moment. `sellers` by store, as JSON."""
 
     audio: Mapping[int, Audio]
-    details: Mapping[int, Mapping[str, object]]
+    details: Mapping[int, Details]
     sellers: Mapping[str, bytes | None]
 
 
@@ -56,7 +60,7 @@ async def known_of(connection: Connection, rows: Collection[MirrorRow], username
     releases = {row.release_id for row in rows}
     return Known(
         await store.audio(connection, releases),
-        await store.metadata_of(connection, releases),
+        await store.details(connection, releases),
         {username: await mirror.seller(connection, username) for username in usernames},
     )
 
@@ -87,49 +91,40 @@ def _cut(listing_ids: Sequence[int]) -> Iterator[Sequence[int]]:
 def chunk_of(rows: Sequence[tuple[str, MirrorRow]], known: Known, view: View, now: datetime) -> Chunk:
     """Of rows with their stores. Those that are too old to leave are left out."""
     leaving = [(username, row) for username, row in rows if _leaves(row.fetched_at, view, now)]
-    sellers = {username: decode_json(body) for username, body in known.sellers.items() if body}
-    results = [
-        _narrowed(
-            store_result(
-                _with_seller(row, sellers.get(username)),
-                username,
-                known.audio.get(row.release_id, NOTHING_KNOWN),
-                _that_may_leave(known.details.get(row.release_id), view, now),
-                view.audience,
-                row.fetched_at,
-            ),
-            view.fields,
-        )
-        for username, row in leaving
-    ]
-    body = encode_json(results)[1:-1]
-    persisted = sum(known.audio.get(row.release_id, NOTHING_KNOWN).persisted for _, row in leaving)
-    return Chunk(
-        rewrite_origins(body, view.origins, view.public_origin), len(leaving), persisted, len(rows) - len(leaving)
+
+    def rewrite(text: bytes) -> bytes:
+        return rewrite_origins(text, view.origins, view.public_origin)
+
+    body = b",".join(
+        joined([_result(username, row, known, view, now) for _, row in of_store], known.sellers.get(username), rewrite)
+        for username, of_store in groupby(leaving, key=itemgetter(0))
     )
+    persisted = sum(known.audio.get(row.release_id, NOTHING_KNOWN).persisted for _, row in leaving)
+    return Chunk(body, len(leaving), persisted, len(rows) - len(leaving))
 
 
-def _with_seller(row: MirrorRow, seller: object) -> dict[str, object]:
-    """The listing as Discogs gave it."""
+def _result(username: str, row: MirrorRow, known: Known, view: View, now: datetime) -> bytes:
+    """Its seller is null, or left out."""
+    audio = known.audio.get(row.release_id, NOTHING_KNOWN)
+    details = _that_may_leave(known.details.get(row.release_id), view, now) if audio.persisted else {}
+    if not view.fields:
+        return store_row(row.body, username, audio, details, view.audience, row.fetched_at)
     listing = decode_json(row.body)
     listing = listing if isinstance(listing, dict) else {}
-    return listing | {"seller": seller} if "seller" in listing else listing
-
-
-def _narrowed(result: dict[str, object], fields: frozenset[str]) -> dict[str, object]:
-    return {name: value for name, value in result.items() if name in fields} if fields else result
+    result = store_result(listing, username, audio, details, view.audience, row.fetched_at)
+    return encode_json({name: value for name, value in result.items() if name in view.fields})
 
 
 def _leaves(fetched_at: datetime, view: View, now: datetime) -> bool:
     return may_leave((now - fetched_at).total_seconds(), view.content_max_age_s)
 
 
-def _that_may_leave(facts: Mapping[str, object] | None, view: View, now: datetime) -> Mapping[str, object] | None:
+def _that_may_leave(details: Details | None, view: View, now: datetime) -> Mapping[str, bytes]:
     """Without images of more than six hours or of unknown age; the other facts are CC0."""
-    at = facts["body_fetched_at"] if facts else None
-    if facts is None or (isinstance(at, datetime) and _leaves(at, view, now)):
-        return facts
-    return {name: value for name, value in facts.items() if name != "images"}
+    if details is None:
+        return {}
+    shown = details.images_at is not None and _leaves(details.images_at, view, now)
+    return {**details.facts, "images": details.images} if shown else details.facts
 
 
 # --- filters and sorts --------------------------------------------------------------------------------------------
@@ -137,14 +132,14 @@ def _that_may_leave(facts: Mapping[str, object] | None, view: View, now: datetim
 
 async def picked(
     database: Database, username: str, listing_ids: Sequence[int], query: StoreQuery, audience: Audience
-) -> list[int]:
+) -> Sequence[int]:
     """The ids that fit, in the order asked for; `listing_ids` are oldest first.
 
     One pass over the rows, a chunk at a time. An id and a sort key are kept of each row that fits: some hundred bytes,
     and upstream shows 20,000 listings of a store at most. Raises DatabaseUnavailable.
     """
     if not query.needs_facts:
-        return list(reversed(listing_ids)) if query.descending else list(listing_ids)
+        return Backwards(listing_ids) if query.descending else listing_ids
     found: list[tuple[Key, int]] = []
     for ids in _cut(listing_ids):
         async with database.connection() as connection:

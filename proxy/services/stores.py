@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from matcher.database import Database
+from matcher.database import Connection, Database
 from matcher.errors import DatabaseUnavailable
 from proxy.adapters import mirror
 from proxy.adapters.mirror import FeedRow, StoreState
@@ -24,6 +24,8 @@ from proxy.domain.wire import encode_json
 from proxy.errors import Degraded, NotFound, ProxyError
 from proxy.services.checks import Check, CheckService
 from proxy.services.copies import too_old
+from proxy.services.orders import Backwards, Order, Orders
+from proxy.services.persisted import PersistedCounts
 from proxy.services.store_results import CHUNK, Chunk, View, chunk_of, chunks, known_of, picked
 from proxy.settings import OFFICIAL_API_URL
 
@@ -88,6 +90,8 @@ class StoreService:
 
     database: Database
     checks: CheckService
+    orders: Orders
+    counts: PersistedCounts
     is_tracked: Callable[[str], bool]
     upstream_origin: str
     fresh_for_s: float
@@ -156,17 +160,27 @@ class StoreService:
 
     async def _look(self, username: str) -> _Shown:
         async with self.database.connection() as connection:
-            state = await mirror.touch(connection, username)
-            order = await mirror.order(connection, username)
-            ids: Sequence[int] = order[1] if order else (await mirror.swept(connection, username))[1]
+            state, order, ids = await self._known(connection, username)
             if state.sweep_page and not (order or ids):  # the sweep has ended since we looked at the state
-                state, order = await mirror.touch(connection, username), await mirror.order(connection, username)
-                ids = order[1] if order else ()
-            real = [each for each in reversed(ids) if each > 0]
-            aged = await mirror.too_old(connection, username, real, *self._window())
-        total = len(ids) if order else state.items or 0
+                state, order, ids = await self._known(connection, username)
+            real = Backwards(ids)
+            aged = await self._too_old(connection, username, real)
+        total = len(order.ids) if order else state.items or 0
         shown = [each for each in real if each not in aged] if aged else real
         return _Shown(state, shown, total, len(aged))
+
+    async def _known(self, connection: Connection, username: str) -> tuple[StoreState, Order | None, Sequence[int]]:
+        """The ids are newest first: of the mirror, or of the sweep that fills it. It is made known at first sight."""
+        state = await mirror.state(connection, username) or await mirror.touch(connection, username)
+        order = await self.orders.of(connection, state)
+        return state, order, order.known if order else (await mirror.swept(connection, username))[1]
+
+    async def _too_old(self, connection: Connection, username: str, listing_ids: Sequence[int]) -> set[int]:
+        """As a rule the oldest and the newest row tell that there are none."""
+        (since, until), fetched = self._window(), await mirror.fetched_between(connection, username)
+        if fetched and since < fetched[0] and fetched[1] <= until:
+            return set()
+        return await mirror.too_old(connection, username, list(listing_ids), since, until)
 
     def _window(self) -> tuple[datetime, datetime]:
         """When rows must have been fetched to be shown (see `may_leave`)."""
@@ -256,10 +270,15 @@ class StoreService:
     async def _paged(self, asked: Asked, shown: _Shown, ids: Sequence[int]) -> AsyncIterator[bytes]:
         page = asked.page or Page(1, CHUNK)
         bodies = [chunk.body async for chunk in self._chunks(asked, page.cut(ids)) if chunk.shown]
-        async with self.database.connection() as connection:
-            persisted = await mirror.count_persisted(connection, asked.username, ids)
+        persisted = await self._persisted(asked, shown, ids)
         yield b'{"results":[' + b",".join(bodies)
         yield _tail(cache_stats(persisted, len(ids)), page.as_json(len(ids)), shown.coverage)
+
+    async def _persisted(self, asked: Asked, shown: _Shown, ids: Sequence[int]) -> int:
+        """Raises DatabaseUnavailable."""
+        if asked.query.needs_facts or not shown.state.is_mirrored or shown.aged:
+            return await self.counts.exactly(asked.username, ids)
+        return await self.counts.of(asked.username, shown.state.version, ids)
 
     async def _feed(
         self, stores: Sequence[StoreState], asked: Sequence[_Shown], query: FeedQuery, view: View

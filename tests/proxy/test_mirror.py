@@ -471,8 +471,8 @@ async def test_a_deep_page_of_a_long_store_takes_the_queries_of_the_first(shop: 
         await connection.execute(
             "UPDATE stores SET version = version + 1, listing_ids = ARRAY(SELECT generate_series(50000, 1, -1))"
         )
-    mirror = shop.proxy.app[keys.MIRROR]
-    await until(lambda: STORE not in mirror._orders)
+    orders = shop.proxy.app[keys.ORDERS]
+    await until(lambda: STORE not in orders)
     await shop.get("per_page=1")
     taken = []
     for page in (2, 50, 100):
@@ -480,7 +480,7 @@ async def test_a_deep_page_of_a_long_store_takes_the_queries_of_the_first(shop: 
         taken.append(queries)
     assert taken[0] == taken[1] == taken[2]
     assert len(taken[0]) <= 8
-    order = mirror._orders[STORE]
+    order = orders._kept[STORE]
     assert order.ids.itemsize * len(order.ids) == 400_000
 
 
@@ -506,12 +506,12 @@ async def queries_of(proxy: Proxy, request: Any) -> list[str]:
 
 
 async def test_orders_in_memory_are_bounded(shop: Shop) -> None:
-    mirror = shop.proxy.app[keys.MIRROR]
-    mirror.ids_max = LISTINGS - 1
-    mirror.drop_all()
+    orders = shop.proxy.app[keys.ORDERS]
+    orders.ids_max = LISTINGS - 1
+    orders.drop_all()
     response, _ = await shop.get("page=7")
     assert "detail=mirror" in status_of(response)
-    assert not mirror._orders
+    assert STORE not in orders
 
 
 # --- identified callers -------------------------------------------------------------------------------------------

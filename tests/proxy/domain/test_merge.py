@@ -1,10 +1,106 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from proxy.domain.merge import posted_of
+from matcher.models import Audio, ProcessingStatus, StoredMatch
+from proxy.domain.merge import (
+    Audience,
+    enrich_inventory,
+    enriched_row,
+    joined,
+    posted_of,
+    store_result,
+    store_row,
+)
+from proxy.domain.wire import decode_json, encode_json
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]))
+    | st.sampled_from(['"seller":null', '{"seller":null}', "\\"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "title", "seller", "audio_matches"]) | st.text(max_size=5), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(st.text(max_size=6), VALUES, max_size=4)
+SELLERS = st.none() | OBJECTS
+MATCHES = st.builds(
+    StoredMatch,
+    track_index=st.integers(0, 3),
+    sub_index=st.none() | st.integers(0, 2),
+    position=st.sampled_from(["A1", ""]),
+    title=st.text(max_size=5),
+    platform=st.none() | st.just("youtube"),
+    match_url=st.just("https://youtu.be/x"),
+    confidence=st.floats(0, 100),
+    approved=st.booleans(),
+    verified_by=st.none() | st.text(max_size=3),
+    verified_at=st.none() | st.just(datetime(2026, 1, 1, tzinfo=UTC)),
+)
+AUDIO = st.builds(Audio, st.sampled_from(ProcessingStatus), st.booleans(), st.lists(MATCHES, max_size=4).map(tuple))
+AUDIENCES = st.builds(Audience, st.none() | st.floats(0, 100), st.floats(0, 100))
+
+
+@st.composite
+def listings(draw: st.DrawFn) -> dict[str, object]:
+    """Of a release, with a seller somewhere among whatever else there may be."""
+    members = list({**draw(OBJECTS), **draw(OBJECTS), "release": {"id": 7} | draw(OBJECTS), "seller": None}.items())
+    return dict(draw(st.permutations(members)))
+
+
+def same(text: bytes) -> object:
+    """The order of members counts."""
+    return json.loads(text, object_pairs_hook=list)
+
+
+@given(st.lists(st.tuples(listings(), AUDIO), max_size=3), SELLERS, AUDIENCES)
+def test_a_row_as_it_is_stored_becomes_what_its_listing_becomes(
+    rows: list[tuple[dict[str, object], Audio]], seller: dict[str, object] | None, audience: Audience
+) -> None:
+    stored = None if seller is None else encode_json(seller)
+    made = joined([enriched_row(encode_json(row), audio, audience) for row, audio in rows], stored, lambda text: text)
+    wanted = [row for listing, audio in rows for row in _enriched(listing | {"seller": seller}, audio, audience)]
+    assert same(b"[" + made + b"]") == same(encode_json(wanted))
+
+
+def _enriched(listing: dict[str, object], audio: Audio, audience: Audience) -> list[object]:
+    page = enrich_inventory({"listings": [listing]}, {7: audio}, audience)["listings"]
+    assert isinstance(page, list)
+    return page
+
+
+@given(listings(), SELLERS, AUDIO, AUDIENCES, st.dictionaries(st.sampled_from(["genres", "images"]), VALUES))
+def test_a_store_row_is_its_result(
+    listing: dict[str, object],
+    seller: dict[str, object] | None,
+    audio: Audio,
+    audience: Audience,
+    details: dict[str, object],
+) -> None:
+    now, told = datetime(2026, 1, 1, tzinfo=UTC), {name: encode_json(value) for name, value in details.items()}
+    row = store_row(encode_json(listing), "shop", audio, told, audience, now)
+    made = joined([row], None if seller is None else encode_json(seller), lambda text: text)
+    assert same(made) == same(
+        encode_json(store_result(listing | {"seller": seller}, "shop", audio, told, audience, now))
+    )
+
+
+def test_all_of_a_row_is_rewritten() -> None:
+    row, seller = b'{"uri":"here","seller":null}', b'{"url":"here"}'
+    rewritten = joined([row, row], seller, lambda text: text.replace(b"here", b"there"))
+    assert decode_json(b"[" + rewritten + b"]") == [{"uri": "there", "seller": {"url": "there"}}] * 2
 
 
 @pytest.mark.parametrize(

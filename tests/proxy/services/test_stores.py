@@ -150,6 +150,7 @@ async def test_the_last_page_costs_what_the_first_one_does(
     service: StoreService, watched: Watched, database: Database
 ) -> None:
     await fill(database, MANY)
+    await ask(service, Page(2, 50))  # what is kept in memory from now on
     counts, bodies = [], []
     for number in (1, MANY // 50):
         before = len(watched.queries)
@@ -157,7 +158,7 @@ async def test_the_last_page_costs_what_the_first_one_does(
         counts.append(len(watched.queries) - before)
         assert isinstance(answer.body, bytes)
         bodies.append(json.loads(answer.body))
-    assert counts[0] == counts[1] <= 12
+    assert counts[0] == counts[1] <= 6
     assert [row["id"] for row in bodies[0]["results"]] == list(range(1, 51))
     assert [row["id"] for row in bodies[1]["results"]] == list(range(MANY - 49, MANY + 1))
     assert bodies[1]["cacheStats"] == {"cached": 0, "fresh": MANY, "total": MANY}

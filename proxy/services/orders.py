@@ -1,0 +1,93 @@
+"""The order of each store's listings, kept in memory by the version of its mirror: a page is a cut of it."""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+from matcher.database import Connection
+from proxy.adapters import mirror
+from proxy.adapters.mirror import StoreState
+
+IDS_MAX = 2_000_000
+"""Listings of all stores whose order is kept in memory, at 8 bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`ids` newest first, placeholders among them where a long store could not be read; `known` are those without.
+
+    `seller` is the object of every row, as JSON.
+    """
+
+    version: int
+    ids: array[int]
+    known: array[int]
+    seller: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backwards(Sequence[int]):
+    """A sequence seen from its end, without a copy of it."""
+
+    of: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[int]: ...
+    def __getitem__(self, at: int | slice) -> int | Sequence[int]:
+        places = range(len(self.of) - 1, -1, -1)[at]
+        return self.of[places] if isinstance(places, int) else [self.of[place] for place in places]
+
+
+def _order(version: int, ids: Sequence[int], seller: bytes | None) -> Order:
+    every = array("q", ids)
+    return Order(version, every, every if min(ids, default=0) >= 0 else array("q", (i for i in ids if i > 0)), seller)
+
+
+@dataclass(slots=True)
+class Orders:
+    """Usernames are lower case."""
+
+    ids_max: int = IDS_MAX
+    _kept: OrderedDict[str, Order] = field(default_factory=OrderedDict)
+    _drops: int = 0
+
+    def __contains__(self, username: str) -> bool:
+        return username in self._kept
+
+    async def of(self, connection: Connection, state: StoreState) -> Order | None:
+        """None before the first sweep has ended."""
+        username, kept = state.username, self._kept.get(state.username)
+        if kept is not None and kept.version == state.version:
+            self._kept.move_to_end(username)
+            return kept
+        drops = self._drops
+        if (found := await mirror.order(connection, username)) is None:
+            return None
+        order = _order(*found, await mirror.seller(connection, username))
+        if drops == self._drops:
+            self._keep(username, order)
+        return order
+
+    def _keep(self, username: str, order: Order) -> None:
+        self._kept[username] = order
+        self._kept.move_to_end(username)
+        while sum(len(each.ids) for each in self._kept.values()) > self.ids_max:
+            self._kept.popitem(last=False)
+
+    def drop(self, username: str) -> None:
+        """Its mirror changed."""
+        self._drops += 1
+        self._kept.pop(username, None)
+
+    def drop_all(self) -> None:
+        self._drops += 1
+        self._kept.clear()
