@@ -251,6 +251,18 @@ DROP INDEX IF EXISTS mirror_listings_fetched_at_idx;
 CREATE INDEX IF NOT EXISTS mirror_listings_oldest_idx ON mirror_listings (store_username, fetched_at)
   WHERE gone_at IS NULL;
 
+CREATE TABLE IF NOT EXISTS doubted_listings (
+  store_username text NOT NULL REFERENCES stores (username) ON DELETE CASCADE,
+  listing_id bigint NOT NULL,
+  hidden boolean NOT NULL,
+  doubted_at timestamptz NOT NULL,
+  PRIMARY KEY (store_username, listing_id)
+);
+
+COMMENT ON TABLE doubted_listings IS 'listings that may not be as the mirror has them, until a check settles it';
+COMMENT ON COLUMN doubted_listings.hidden IS 'not shown meanwhile';
+COMMENT ON COLUMN doubted_listings.doubted_at IS 'a check that began before settles nothing';
+
 -- Which stores are watched -------------------------------------------------------------------------------------------
 
 ALTER TABLE stores

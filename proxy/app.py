@@ -39,6 +39,7 @@ from proxy.handlers.middleware import MIDDLEWARES, on_prepare
 from proxy.services.checks import CheckService
 from proxy.services.copies import Copies
 from proxy.services.demand import Demand
+from proxy.services.doubt import DoubtService
 from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
@@ -103,6 +104,7 @@ ROUTES = [
     web.put("/api/admin/stores/{store}", admin_stores.add),
     web.delete("/api/admin/stores/{store}", admin_stores.remove),
     web.post("/api/admin/stores/{store}/sync", admin_stores.sync),
+    web.post("/api/admin/stores/{store}/listings/{listing}/hide", admin_stores.hide),
     web.post("/api/admin/migrate-inventory-system", admin.migrate_inventory_system),
     *(web.route("*", path, unknown_own_path) for path in ("/healthz", "/readyz", "/metrics")),
     web.route("*", "/api", unknown_own_path),
@@ -216,17 +218,17 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         content_max_age_s=settings.content_max_age_ms / 1000,
     )
     app[keys.SCHEDULER] = Scheduler(database, checks, demand, discogs_api, app[keys.METRICS], pace(settings), named)
-    app[keys.STORE_ADMIN] = StoreAdmin(
-        database, checks, app[keys.SCHEDULER], wait_s=settings.upstream_deadline_ms / 1000
-    )
     app[keys.RELEASES] = releases
     identities = app[keys.IDENTITIES] = IdentityService(discogs_api)
+    doubt = app[keys.DOUBT] = DoubtService(database, checks, app[keys.SCHEDULER].is_tracked, identities.username_of)
+    app[keys.STORE_ADMIN] = StoreAdmin(
+        database, checks, app[keys.SCHEDULER], doubt, wait_s=settings.upstream_deadline_ms / 1000
+    )
     mirror = app[keys.MIRROR] = MirrorService(
         database,
         orders,
         checks,
         app[keys.SCHEDULER].is_tracked,
-        identities.username_of,
         interval_s=settings.new_listing_check_interval_ms / 1000,
         content_max_age_s=settings.content_max_age_ms / 1000,
         deadline_s=settings.upstream_deadline_ms / 1000,
@@ -238,7 +240,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     shared = SharedCache(
         Variants(responses), discogs_api, settings.content_max_age_ms / 1000 if is_discogs else float("inf")
     )
-    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, app[keys.PURGE], shared, mirror.written)
+    app[keys.PASSTHROUGH] = PassthroughService(discogs_api, copies, app[keys.PURGE], shared, doubt)
     app[keys.STORES] = StoreService(
         database,
         checks,
@@ -264,6 +266,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     await mirror.stop()
     await app[keys.INVENTORY].stop()
     await counts.stop()
+    await doubt.stop()
     await checks.stop()
     await releases.stop()
     await identities.stop()

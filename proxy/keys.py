@@ -15,6 +15,7 @@ from proxy.background import Health
 from proxy.domain.policy import Decision
 from proxy.services.checks import CheckService
 from proxy.services.demand import Demand
+from proxy.services.doubt import DoubtService
 from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
@@ -44,6 +45,7 @@ PURGE = web.AppKey("purge", PurgeService)
 FINISHED = web.AppKey("finished", FinishedAnswers)
 CHANGES = web.AppKey("changes", Changes)
 CHECKS = web.AppKey("checks", CheckService)
+DOUBT = web.AppKey("doubt", DoubtService)
 DEMAND = web.AppKey("demand", Demand)
 SCHEDULER = web.AppKey("scheduler", Scheduler)
 STORE_ADMIN = web.AppKey("store_admin", StoreAdmin)

@@ -101,11 +101,29 @@ async def states(connection: Connection) -> list[StoreState]:
 
 
 async def order(connection: Connection, username: str) -> tuple[int, Sequence[int]] | None:
-    """Version of the mirror and its ids, newest first; None before the first sweep has ended."""
+    """Version of the mirror and the ids that are shown, newest first; None before the first sweep has ended."""
     row = await connection.fetchrow(
-        "SELECT version, listing_ids FROM stores WHERE username = $1 AND listing_ids IS NOT NULL", username
+        """
+        SELECT version, listing_ids, ARRAY(SELECT listing_id FROM doubted_listings
+                                           WHERE store_username = $1 AND hidden) AS hidden
+        FROM stores WHERE username = $1 AND listing_ids IS NOT NULL
+        """,
+        username,
     )
-    return (row["version"], row["listing_ids"]) if row else None
+    return (row["version"], _without(row["listing_ids"], row["hidden"])) if row else None
+
+
+def _without(listing_ids: Sequence[int], hidden: Sequence[int]) -> Sequence[int]:
+    left_out = frozenset(hidden)
+    return [each for each in listing_ids if each not in left_out] if left_out else listing_ids
+
+
+async def whole_order(connection: Connection, username: str) -> Sequence[int]:
+    """With what is hidden, as upstream has it: what a check compares; none before the first sweep has ended."""
+    ids: Sequence[int] | None = await connection.fetchval(
+        "SELECT listing_ids FROM stores WHERE username = $1", username
+    )
+    return ids or ()
 
 
 async def rows(connection: Connection, username: str, listing_ids: Collection[int]) -> dict[int, MirrorRow]:
@@ -133,6 +151,19 @@ async def shown_bodies(connection: Connection, username: str, listing_ids: Colle
         listing_ids,
     )
     return {row["listing_id"]: row["body"] for row in found}
+
+
+async def known_row(connection: Connection, username: str, listing_id: int) -> MirrorRow | None:
+    """Of a listing that is there, as far as we know, hidden or not."""
+    row = await connection.fetchrow(
+        """
+        SELECT listing_id, release_id, body, fetched_at, posted FROM mirror_listings
+        WHERE store_username = $1 AND listing_id = $2 AND gone_at IS NULL
+        """,
+        username,
+        listing_id,
+    )
+    return MirrorRow(**row) if row else None
 
 
 async def too_old(
@@ -194,8 +225,10 @@ async def newest(
         """
         SELECT l.* FROM unnest($1::text[]) AS wanted (username)
         CROSS JOIN LATERAL (
-          SELECT store_username, posted, listing_id, release_id, body, fetched_at FROM mirror_listings
+          SELECT store_username, posted, listing_id, release_id, body, fetched_at FROM mirror_listings m
           WHERE store_username = wanted.username AND gone_at IS NULL AND fetched_at > $5 AND fetched_at <= $6
+            AND NOT EXISTS (SELECT FROM doubted_listings d
+                            WHERE d.store_username = wanted.username AND d.listing_id = m.listing_id AND d.hidden)
             AND posted <= coalesce($3::timestamptz, 'infinity')
             AND ($3::timestamptz IS NULL OR (posted, listing_id) < ($3::timestamptz, $4::bigint))
           ORDER BY posted DESC, listing_id DESC LIMIT $2
@@ -438,6 +471,18 @@ async def swept(connection: Connection, username: str) -> tuple[int, Sequence[in
     """Pages that the unfinished sweep has read, and the ids on them; 0 and none where there is no sweep."""
     row = await connection.fetchrow("SELECT sweep_page, sweep_ids FROM stores WHERE username = $1", username)
     return (row["sweep_page"], row["sweep_ids"]) if row and row["sweep_ids"] is not None else (0, ())
+
+
+async def shown_of_sweep(connection: Connection, username: str) -> Sequence[int]:
+    """What an unfinished first sweep has read and may be shown."""
+    row = await connection.fetchrow(
+        """
+        SELECT sweep_ids, ARRAY(SELECT listing_id FROM doubted_listings WHERE store_username = $1 AND hidden) AS hidden
+        FROM stores WHERE username = $1 AND sweep_ids IS NOT NULL
+        """,
+        username,
+    )
+    return _without(row["sweep_ids"], row["hidden"]) if row else ()
 
 
 async def save_sweep(

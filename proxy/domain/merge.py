@@ -80,6 +80,17 @@ def listings_of(inventory: object) -> list[dict[str, object]]:
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
+def description_of(listing: object) -> str | None:
+    """Artist, title and format, as Discogs puts them."""
+    release = listing.get("release") if isinstance(listing, dict) else None
+    description = release.get("description") if isinstance(release, dict) else None
+    return description if isinstance(description, str) else None
+
+
+def listing_ids(inventory: object) -> list[int]:
+    return [number for row in listings_of(inventory) if type(number := row.get("id")) is int and 0 < number < 2**63]
+
+
 def for_sale_release_ids(inventory: object) -> list[int]:
     """Of the rows that are For Sale, in their order, each once: what may be enqueued from anybody's answer."""
     found = (release_id_of(row) for row in listings_of(inventory) if row.get("status") == "For Sale")

@@ -6,7 +6,7 @@ always For Sale, whatever status is asked for; without a sort in the order of `l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from urllib.parse import parse_qsl, unquote, urlencode
@@ -132,6 +132,19 @@ def pagination(page: MirrorPage, items: int, base_url: str, raw_query: str) -> d
         "items": items,
         "urls": {rel: url(number) for rel, number in _neighbours(page.number, page.pages(items)).items()},
     }
+
+
+def without(page: dict[str, object], hidden: Collection[int], base_url: str, raw_query: str) -> dict[str, object]:
+    """A page of upstream's less its `hidden` rows, which are then not counted either."""
+    rows, told = page.get("listings"), page.get("pagination")
+    if not hidden or not isinstance(rows, list) or not isinstance(told, dict):
+        return page
+    left = [row for row in rows if not (isinstance(row, dict) and row.get("id") in hidden)]
+    number, per_page, items = told.get("page"), told.get("per_page"), told.get("items")
+    if type(number) is int and type(per_page) is int and per_page > 0 and type(items) is int:
+        fewer = max(items - (len(rows) - len(left)), (number - 1) * per_page + len(left))
+        told = told | pagination(MirrorPage(number, per_page, ascending=True), fewer, base_url, raw_query)
+    return page | {"listings": left, "pagination": told}
 
 
 def _neighbours(number: int, pages: int) -> dict[str, int]:

@@ -50,6 +50,23 @@ async def sync(request: web.Request) -> web.Response:
         return _reported(await request.app[keys.STORE_ADMIN].sync(username, request[keys.TRACE].request_id, SYNC_S))
 
 
+async def hide(request: web.Request) -> web.Response:
+    """Of a record that was sold elsewhere: nobody sees it any more; asking twice is asking once."""
+    username, listing_id = _username(request), _listing_id(request)
+    with needs_the_database():
+        body = await request.app[keys.STORE_ADMIN].hide(username, listing_id)
+    log.info("listing hidden", store=username, listing_id=listing_id, request_id=request[keys.TRACE].request_id)
+    return json_response(body)
+
+
+def _listing_id(request: web.Request) -> int:
+    """Raises BadRequest."""
+    said = request.match_info["listing"]
+    if not (said.isascii() and said.isdecimal() and len(said) < 19):
+        raise BadRequest(f"{said!r} cannot be the id of a listing.")
+    return int(said)
+
+
 def _username(request: web.Request) -> str:
     """In lower case. Raises BadRequest."""
     try:

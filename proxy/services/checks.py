@@ -105,8 +105,11 @@ class CheckService:
         """Upstream said a moment ago that there is no such store: it is not asked again."""
         return self._unknown.holds(username, self.now().timestamp())
 
+    def hold(self, username: str, error: Exception | None = None) -> None:
+        """A check failed, or takes too long: what is stored is shown for a while without another attempt."""
+        self._held.failed(username, self.now().timestamp(), held_for_s(error))
+
     def is_held(self, username: str) -> bool:
-        """A check failed a moment ago: what is stored is shown without another attempt."""
         return self._held.holds(username, self.now().timestamp())
 
     def check(self, username: str, lane: Lane, request_id: str, *, audits: int = 0, renew: bool = False) -> Check:
@@ -147,7 +150,6 @@ class CheckService:
             await self._leased(look)
         except (ProxyError, DatabaseUnavailable) as error:
             log.warning("check ended early", store=look.username, error=str(error), request_id=look.trace.request_id)
-            self._held.failed(look.username, self.now().timestamp(), held_for_s(error))
             if isinstance(error, NotFound):
                 self._unknown.failed(look.username, self.now().timestamp())
             check.error = error
@@ -157,6 +159,8 @@ class CheckService:
             log.exception("check died", store=look.username, request_id=look.trace.request_id)
             check.error = ProxyError("An error of the proxy's own; its log tells more.")
         finally:
+            if check.error:
+                self.hold(look.username, check.error)
             look.first_page.set()
             look.found.calls = look.trace.upstream_calls
             self.on_ended(look.username, check)

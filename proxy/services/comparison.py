@@ -10,12 +10,16 @@ import structlog
 from matcher import store
 from matcher.database import Database
 from matcher.store import Priority
-from proxy.adapters import mirror
+from proxy.adapters import doubts, mirror
+from proxy.adapters.doubts import Doubts
 from proxy.domain.delta import NEWEST, Changes, Contradiction, PageOf, next_step
-from proxy.domain.rotation import audit_pages, page_of_rotation
+from proxy.domain.rotation import audit_pages, page_of_rotation, pages_in_doubt
 from proxy.domain.webhook import is_told
 from proxy.services.store_pages import SHOWN, Look, PageRead, StorePages
 from proxy.services.webhooks import RecordListings
+
+LOOKED_AT = 5
+"""Listings in doubt that one check looks for: their pages come on top of what it needs."""
 
 log = structlog.get_logger()
 
@@ -32,13 +36,20 @@ class Comparison:
     async def compare(self, look: Look, audit_page: int) -> bool:
         """Whether the mirror is true now; False where the store changed while it was read. Raises ProxyError."""
         async with self.database.connection() as connection:
-            found = await mirror.order(connection, look.username)
-        order: Sequence[int] = found[1] if found else ()
+            order = await mirror.whole_order(connection, look.username)
+            doubted = await doubts.doubts(connection, look.username)
         pages = {NEWEST: await self.pages.read(look, NEWEST)}
-        audited = audit_pages(audit_page, look.audits, pages[NEWEST].observed.items, SHOWN)
-        wanted = [page for number in audited if (page := page_of_rotation(number, SHOWN)) != NEWEST]
+        items = pages[NEWEST].observed.items
+        audited = audit_pages(audit_page, look.audits, items, SHOWN)
+        unseen = _unseen(doubted, order, pages)[:LOOKED_AT]
+        wanted = [page_of_rotation(number, SHOWN) for number in audited]
+        wanted += pages_in_doubt(order, unseen, items, SHOWN)
+        wanted = [page for page in dict.fromkeys(wanted) if page != NEWEST]
         while True:
             step = wanted.pop() if wanted else next_step(order, [page.observed for page in pages.values()], SHOWN)
+            if isinstance(step, Changes):
+                unseen = [each for each in _unseen(doubted, step.order, pages) if each in unseen]
+                step = next(iter(pages_in_doubt(step.order, unseen, items, SHOWN)), step)
             match step:
                 case PageOf():
                     if (read := await self.pages.read_if_there(look, step, look.lane)) is None:
@@ -48,7 +59,7 @@ class Comparison:
                     log.info("check begins again", store=look.username, reason=step.reason)
                     return False
                 case Changes():
-                    await self._write(look, order, step, pages, audited)
+                    await self._write(look, order, step, pages, audited, doubted)
                     return True
 
     async def _write(
@@ -58,6 +69,7 @@ class Comparison:
         changes: Changes,
         pages: Mapping[PageOf, PageRead],
         audited: Sequence[int],
+        doubted: Doubts,
     ) -> None:
         rows = {row.listing_id: row for page in pages.values() for row in page.rows}
         first = pages[NEWEST]
@@ -85,6 +97,10 @@ class Comparison:
                 at=first.at,
                 audited=audited[-1] if audited else None,
             )
+            in_doubt = _unseen(doubted, changes.order, pages)
+            settled = [each for each in doubted.listing_ids if each not in in_doubt]
+            if await doubts.settle(connection, look.username, settled, doubted.at):
+                await mirror.touch_rows(connection, look.username)
             await mirror.log_sync(connection, look.username, listings=len(rows), new_releases=queued)
             told = [each for each in edited if is_told(known[each].body, rows[each].body)]
             await self.record(connection, look.username, added=changes.added, removed=changes.removed, changed=told)
@@ -103,3 +119,11 @@ class Comparison:
             edited=len(edited),
             request_id=look.trace.request_id,
         )
+
+
+def _unseen(doubted: Doubts, order: Sequence[int], pages: Mapping[PageOf, PageRead]) -> list[int]:
+    """Of the listings in doubt those in `order` that are on none of the pages read."""
+    if not doubted.listing_ids:
+        return []
+    there, seen = set(order), {row.listing_id for page in pages.values() for row in page.rows}
+    return [each for each in doubted.listing_ids if each in there and each not in seen]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import structlog
 
@@ -13,7 +14,7 @@ from matcher.database import Connection, Database
 from matcher.errors import DatabaseUnavailable
 from matcher.models import Audio, Due
 from matcher.store import Priority
-from proxy.adapters import mirror
+from proxy.adapters import doubts, mirror
 from proxy.adapters.upstream import Call, Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.merge import (
@@ -23,9 +24,11 @@ from proxy.domain.merge import (
     enriched_row,
     for_sale_release_ids,
     joined,
+    listing_ids,
     listings_of,
     release_ids,
 )
+from proxy.domain.mirror import without
 from proxy.domain.request import Reuse, Served, ShopRequest
 from proxy.domain.visibility import as_the_client_asked, public_inventory
 from proxy.domain.wire import encode_json, rewrite_origins
@@ -112,6 +115,8 @@ class InventoryService:
         found = document(answer)
         page, reuse = _as_asked(request, found.content), None
         try:
+            if request.ask.shared:
+                page = await self._without_hidden(request, page, username.lower(), fetched.at)
             for_sale, shown = for_sale_release_ids(page), release_ids(listings_of(page))
             known = await self._queue_and_look_up(for_sale, shown, username, make_known=request.ask.shared)
         except DatabaseUnavailable:
@@ -119,6 +124,14 @@ class InventoryService:
         else:
             page, reuse = enrich_inventory(page, known, audience), fetched.reuse(known)
         return served(request, answer, found.seal(encode_json(page)), decision, self.upstream.origin, reuse)
+
+    async def _without_hidden(
+        self, request: ShopRequest, page: dict[str, object], username: str, fetched_at: datetime
+    ) -> dict[str, object]:
+        """A copy may be older than what the mirror knows. Raises DatabaseUnavailable."""
+        async with self.database.connection() as connection:
+            hidden = await doubts.not_to_be_shown(connection, username, listing_ids(page), fetched_at)
+        return without(page, hidden, f"{OFFICIAL_API_URL}{request.raw_path}", request.raw_query)
 
     def _advise(self, request: ShopRequest, username: str) -> None:
         """A store that is forwarded saves no calls: said once per store, with what the operator can change."""

@@ -6,7 +6,6 @@ lacking is read behind the answer.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,16 +17,14 @@ from matcher.errors import DatabaseUnavailable
 from proxy.adapters import mirror
 from proxy.adapters.mirror import MirrorRow, StoreState
 from proxy.domain.budget import Lane
-from proxy.domain.credentials import UserCredential
-from proxy.domain.hold_down import HoldDown
 from proxy.domain.lifetimes import Use, may_leave
 from proxy.domain.mirror import MirrorPage, Way, page_asked_for, pagination, way_of
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import ShopRequest
-from proxy.domain.visibility import SAFE_METHODS, is_poor
+from proxy.domain.visibility import is_poor
 from proxy.errors import NotFound
 from proxy.services.behind import Behind
-from proxy.services.checks import Check, CheckService, held_for_s
+from proxy.services.checks import Check, CheckService
 from proxy.services.copies import TooPoor
 from proxy.services.orders import Order, Orders
 from proxy.settings import OFFICIAL_API_URL
@@ -36,7 +33,6 @@ RENEWED_EVERY_S = 600.0
 """A renewal reads all pages: what one did not mend, the next is not to try at once."""
 
 DETAIL = "mirror"
-LISTING = re.compile(r"/marketplace/listings(?:/(?P<id>[0-9]{1,18}))?")
 
 log = structlog.get_logger()
 
@@ -80,12 +76,10 @@ class MirrorService:
     orders: Orders
     checks: CheckService
     is_tracked: Callable[[str], bool]
-    username_of: Callable[[UserCredential, str], str | None]
     interval_s: float
     content_max_age_s: float
     deadline_s: float
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _held: HoldDown = field(default_factory=HoldDown)
     _renewed_at: dict[str, float] = field(default_factory=dict)
     _behind: Behind = field(default_factory=lambda: Behind("check behind"))
 
@@ -113,17 +107,10 @@ class MirrorService:
     def begin_behind(self, username: str, ask: AskUpstream, request_id: str) -> None:
         """What an answer showed to be lacking, unless it failed a moment ago."""
         store = username.lower()
-        if ask.lane is not None and not self._is_held(store) and not (ask.renew and self._is_renewed(store)):
+        if ask.lane is not None and not self.checks.is_held(store) and not (ask.renew and self._is_renewed(store)):
             check = self.checks.check(store, ask.lane, request_id, renew=ask.renew)
             self._behind.begin(store, lambda: self._checked(check, store))
 
-    def written(self, request: ShopRequest, status: int, request_id: str) -> None:
-        """A listing may have been changed through us: its store is checked at once, if it is known which it is."""
-        named = LISTING.fullmatch(request.raw_path)
-        if request.method in SAFE_METHODS or status >= 400 or named is None:
-            return
-        listing_id = int(named["id"]) if named["id"] else None
-        self._behind.begin(("written", request_id), lambda: self._check_written(request, listing_id, request_id))
 
     async def settled(self) -> None:
         """What is under way behind answers has ended."""
@@ -176,34 +163,15 @@ class MirrorService:
             self.interval_s,
             self.content_max_age_s,
             purged=state.purged,
-            held=self._is_held(state.username),
+            held=self.checks.is_held(state.username),
         )
 
     # --- checks ---
 
     async def _checked(self, check: Check, username: str, within_s: float | None = None) -> None:
-        """Until it has ended, for so long at most; then it goes on. What fails is held down."""
-        if not await check.ended(within_s) or check.error is not None:
-            self._held.failed(username, self.now().timestamp(), held_for_s(check.error))
-
-    async def _check_written(self, request: ShopRequest, listing_id: int | None, request_id: str) -> None:
-        username = await self._store_of(listing_id) if listing_id else None
-        if username is None and request.caller.credential:
-            username = self.username_of(request.caller.credential, request_id)
-        if username is None or not self.is_tracked(username):
-            return
-        store = username.lower()
-        if under_way := self.checks.running(store):  # it may have looked before the write
-            await under_way.ended()
-        await self._checked(self.checks.check(store, Lane.CHECK, request_id), store)
-
-    async def _store_of(self, listing_id: int) -> str | None:
-        try:
-            async with self.database.connection() as connection:
-                return await mirror.store_of(connection, listing_id)
-        except DatabaseUnavailable as error:
-            log.warning("not known whose listing was written", listing_id=listing_id, error=str(error))
-            return None
+        """Until it has ended, for so long at most; then it goes on, and nobody else waits for it."""
+        if not await check.ended(within_s):
+            self.checks.hold(username)
 
     def _is_renewed(self, username: str) -> bool:
         """It was begun a while ago; else it is noted that it begins now."""
@@ -212,9 +180,6 @@ class MirrorService:
             return True
         self._renewed_at[username] = now
         return False
-
-    def _is_held(self, username: str) -> bool:
-        return self._held.holds(username, self.now().timestamp())
 
     # --- what is known ---
 

@@ -5,7 +5,7 @@ A path that we do not know gets what RFC 9111 says, and none of our policy: that
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -21,6 +21,7 @@ from proxy.domain.visibility import public_database
 from proxy.domain.wire import is_html, is_json, is_jsonp
 from proxy.services.answers import client_headers, error_served, made_public, served, unchanged
 from proxy.services.copies import Copies
+from proxy.services.doubt import DoubtService, Noted
 from proxy.services.purge import PurgeService
 from proxy.services.shared_cache import SharedCache
 from proxy.settings import OFFICIAL_API_URL
@@ -36,12 +37,12 @@ class PassthroughService:
     copies: Copies
     purge: PurgeService
     shared: SharedCache
-    on_written: Callable[[ShopRequest, int, str], None]
-    """Told of each request that may have been a write, with upstream's status and the id of the request."""
+    doubt: DoubtService
 
     @asynccontextmanager
     async def serve(self, request: ShopRequest, trace: Trace) -> AsyncIterator[Served | Streamed]:
         """JSON is read whole, so that a broken answer becomes a clear error. Raises ProxyError."""
+        sent = Noted(request)
         call = Call(
             "GET" if request.wants_json else request.method,
             request.target,
@@ -49,7 +50,7 @@ class PassthroughService:
             request.ask.using,
             request.upstream_headers(),
             request.caller.authorization,
-            None if request.wants_json else request.body,
+            None if request.wants_json else sent.pieces(),
             accept_gzip=request.accepts_gzip,
             wants_json=request.wants_json,
         )
@@ -65,7 +66,8 @@ class PassthroughService:
         async with self.upstream.open(call, trace) as response:
             decision = Decision(Source.BYPASS, upstream_status=response.status)
             await self.purge.written(request, response.status)
-            self.on_written(request, response.status, trace.request_id)
+            if response.status < 400:
+                await self.doubt.wrote(request, sent.kept, trace.request_id)
             if _must_be_whole(request, response):
                 whole = await read_whole(response, self.upstream.deadline_s)
                 yield self._whole(request, whole, decision)

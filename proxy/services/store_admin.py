@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from matcher.database import Database
-from proxy.adapters import mirror, tracking
+from proxy.adapters import doubts, mirror, tracking
 from proxy.adapters.tracking import EPOCH
 from proxy.domain.budget import Lane
 from proxy.domain.counting import Calls
+from proxy.domain.merge import description_of
 from proxy.domain.schedule import Forecast, Store, effective_interval_s, sweep_left_s
+from proxy.domain.wire import decode_json
 from proxy.errors import Conflict, NotFound
 from proxy.services.checks import Check, CheckService
+from proxy.services.doubt import DoubtService
 from proxy.services.scheduler import Scheduler
 
 Json = dict[str, object]
@@ -34,6 +37,7 @@ class StoreAdmin:
     database: Database
     checks: CheckService
     scheduler: Scheduler
+    doubt: DoubtService
     wait_s: float
     """How long adding a store waits for its first page."""
 
@@ -106,6 +110,36 @@ class StoreAdmin:
         del found["is_first"]
         result = check.result if is_done else "running"
         return Report({"result": result, **found, "store": _row_of(await self.listed(), username)}, is_done)
+
+    async def hide(self, username: str, listing_id: int) -> Json:
+        """Show a listing to nobody until the next check has seen how it is. Raises NotFound."""
+        row = _row_of(await self.listed(), username)
+        async with self.database.connection() as connection:
+            found = await mirror.known_row(connection, username, listing_id)
+        if found is None:
+            raise NotFound(
+                f"{username} has no listing {listing_id} that is known here: if it is new, the next check finds it."
+            )
+        await self.doubt.doubt(username, listing_id, hide=True)
+        async with self.database.connection() as connection:
+            hidden = await doubts.hidden(connection, username)
+        return {
+            "store": username,
+            "listing_id": listing_id,
+            "description": description_of(decode_json(found.body)),
+            "hidden": hidden,
+            "next_check_at": self._next_check_at(row),
+        }
+
+    def _next_check_at(self, row: Json) -> str | None:
+        """At the earliest; None: with the next request for the store, as it is not tracked."""
+        checked_at, interval_ms = row["checked_at"], row["check_interval_ms"]
+        if not isinstance(interval_ms, int):
+            return None
+        now = self.scheduler.now()
+        if not isinstance(checked_at, str):
+            return now.isoformat()
+        return max(now, datetime.fromisoformat(checked_at) + timedelta(milliseconds=interval_ms)).isoformat()
 
     async def _wait_for_first_page(self, check: Check) -> None:
         """Raises ProxyError, DatabaseUnavailable."""

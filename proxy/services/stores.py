@@ -173,7 +173,7 @@ class StoreService:
         """The ids are newest first: of the mirror, or of the sweep that fills it. It is made known at first sight."""
         state = await mirror.state(connection, username) or await mirror.touch(connection, username)
         order = await self.orders.of(connection, state)
-        return state, order, order.known if order else (await mirror.swept(connection, username))[1]
+        return state, order, order.known if order else await mirror.shown_of_sweep(connection, username)
 
     async def _too_old(self, connection: Connection, username: str, listing_ids: Sequence[int]) -> set[int]:
         """As a rule the oldest and the newest row tell that there are none."""

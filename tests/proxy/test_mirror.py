@@ -289,7 +289,7 @@ async def test_a_write_through_the_proxy_is_shown_at_once(shop: Shop, write: str
         method = "DELETE" if write == "delete" else "POST"
         response, body = await shop.proxy.request(method, path, data=json.dumps(wanted), **owner)
         assert response.status < 300, body
-        await settled(shop.proxy)
+        await shop.proxy.app[keys.DOUBT].settled()
         await shop.proxy.app[keys.IDENTITIES]._looking.settled()
     async with asyncio.timeout(10):
         while True:
@@ -306,7 +306,7 @@ async def test_a_write_to_nobodys_store_starts_nothing(shop: Shop) -> None:
     listing = shop.discogs.catalogue.for_sale("other_store")[0]
     token = "Discogs token=other-token"
     await shop.proxy.request("DELETE", f"/marketplace/listings/{listing.id}", Authorization=token)
-    await settled(shop.proxy)
+    await shop.proxy.app[keys.DOUBT].settled()
     assert not shop.discogs.calls_to("/users/")
 
 

@@ -1,11 +1,11 @@
-"""Which pages are audited next."""
+"""Which pages are audited next, and where listings in doubt stand."""
 
 from __future__ import annotations
 
 import pytest
 
 from proxy.domain.delta import PageOf, Shown
-from proxy.domain.rotation import audit_pages, page_of_rotation
+from proxy.domain.rotation import audit_pages, page_of_rotation, pages_in_doubt
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,11 @@ from proxy.domain.rotation import audit_pages, page_of_rotation
 )
 def test_audits_go_round_all_pages_that_are_shown(first: int, count: int, items: int, pages: list[PageOf]) -> None:
     assert [page_of_rotation(number, Shown()) for number in audit_pages(first, count, items, Shown())] == pages
+
+
+def test_each_page_with_listings_in_doubt_is_read_once_from_the_end_that_shows_it() -> None:
+    shown = Shown(per_page=10, last_page=3)
+    order = range(100)
+    assert pages_in_doubt(order, [5, 7, 21, 99], 100, shown) == [PageOf(1), PageOf(3), PageOf(1, ascending=True)]
+    assert pages_in_doubt(order, [50, 1000], 100, shown) == []
+    assert pages_in_doubt(order, [], 100, shown) == []

@@ -45,7 +45,13 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", STORES), ("PUT", f"{STORES}/x"), ("DELETE", f"{STORES}/x"), ("POST", f"{STORES}/x/sync")],
+    [
+        ("GET", STORES),
+        ("PUT", f"{STORES}/x"),
+        ("DELETE", f"{STORES}/x"),
+        ("POST", f"{STORES}/x/sync"),
+        ("POST", f"{STORES}/x/listings/1/hide"),
+    ],
 )
 async def test_strangers_learn_and_change_nothing(proxy: Proxy, method: str, path: str) -> None:
     response, _ = await proxy.request(method, path)
