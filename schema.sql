@@ -251,6 +251,19 @@ DROP INDEX IF EXISTS mirror_listings_fetched_at_idx;
 CREATE INDEX IF NOT EXISTS mirror_listings_oldest_idx ON mirror_listings (store_username, fetched_at)
   WHERE gone_at IS NULL;
 
+-- Of a store too long to be read by `listed`: what further orders show of its middle. A listing that is there, but not
+-- in listing_ids, is in the middle; middle_ids has those in the order of `posted`, newest first, for reading.
+ALTER TABLE stores
+  ADD COLUMN IF NOT EXISTS middle_ids bigint[] NOT NULL DEFAULT '{}',
+  ADD COLUMN IF NOT EXISTS middle_orders integer NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS middle_page integer NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS middle_known_before integer NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS middle_is_read boolean NOT NULL DEFAULT false,
+  ADD COLUMN IF NOT EXISTS middle_gone_at timestamptz[] NOT NULL DEFAULT '{}';
+
+COMMENT ON COLUMN stores.middle_page IS 'the next page of its orders to be read, by rotation';
+COMMENT ON COLUMN stores.middle_gone_at IS 'when counts told that something had vanished from the middle';
+
 CREATE TABLE IF NOT EXISTS doubted_listings (
   store_username text NOT NULL REFERENCES stores (username) ON DELETE CASCADE,
   listing_id bigint NOT NULL,

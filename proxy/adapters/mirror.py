@@ -292,7 +292,7 @@ async def lease(connection: Connection, username: str, seconds: float) -> uuid.U
 
 async def prolong(connection: Connection, username: str, token: uuid.UUID, seconds: float) -> None:
     """Raises LeaseLost."""
-    await _held(
+    await held(
         connection,
         "UPDATE stores SET lease_until = now() + make_interval(secs => $3) WHERE username = $1 AND lease_token = $2",
         username,
@@ -344,7 +344,7 @@ async def confirm(
     connection: Connection, username: str, token: uuid.UUID, *, items: int, at: datetime, audited: int | None
 ) -> None:
     """The mirror was true at `at`; `audited` is the page after which the audits go on. Raises LeaseLost."""
-    await _held(
+    await held(
         connection,
         """
         UPDATE stores SET checked_at = $4, listings_total = $3, audit_page = coalesce($5 + 1, audit_page),
@@ -359,9 +359,21 @@ async def confirm(
     )
 
 
-async def change(connection: Connection, username: str, token: uuid.UUID, listing_ids: Sequence[int]) -> None:
-    """Show these ids, whose rows are written, from now on; what is no longer among them vanished. Raises LeaseLost."""
-    await _held(
+async def change(
+    connection: Connection,
+    username: str,
+    token: uuid.UUID,
+    listing_ids: Sequence[int],
+    *,
+    removed: Collection[int] = (),
+    seen_since: datetime | None = None,
+) -> None:
+    """Show these ids, whose rows are written, from now on; what is no longer among them vanished. Raises LeaseLost.
+
+    Where upstream shows not all of a store it may only have gone out of reach: unless it is one of `removed`, or was
+    not `seen_since`.
+    """
+    await held(
         connection,
         """
         UPDATE stores SET listing_ids = $3, version = version + 1, sweep_ids = NULL, sweep_page = 0, purged = false
@@ -375,9 +387,12 @@ async def change(connection: Connection, username: str, token: uuid.UUID, listin
         """
         UPDATE mirror_listings SET gone_at = now()
         WHERE store_username = $1 AND gone_at IS NULL AND listing_id <> ALL($2::bigint[])
+          AND ($4::timestamptz IS NULL OR fetched_at < $4 OR listing_id = ANY($3::bigint[]))
         """,
         username,
         listing_ids,
+        removed,
+        seen_since,
     )
     await connection.execute(
         "DELETE FROM mirror_listings WHERE store_username = $1 AND gone_at < now() - $2::interval",
@@ -489,7 +504,7 @@ async def save_sweep(
     connection: Connection, username: str, token: uuid.UUID, *, page: int, ids: Sequence[int], items: int
 ) -> None:
     """After each page, so that a restart goes on from there. Raises LeaseLost."""
-    await _held(
+    await held(
         connection,
         """
         UPDATE stores SET sweep_page = $3, sweep_ids = $4, sweep_items = $5, gone_at = NULL,
@@ -504,6 +519,7 @@ async def save_sweep(
     )
 
 
-async def _held(connection: Connection, statement: str, *arguments: object) -> None:
+async def held(connection: Connection, statement: str, *arguments: object) -> None:
+    """Carry out a statement that changes the row of a store whose lease is held. Raises LeaseLost."""
     if await connection.execute(statement, *arguments) != "UPDATE 1":
         raise LeaseLost

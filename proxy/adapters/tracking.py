@@ -167,7 +167,8 @@ async def known_listings(connection: Connection) -> dict[str, int]:
     rows = await connection.fetch(
         """
         SELECT username, CASE WHEN listing_ids IS NULL THEN cardinality(sweep_ids)
-                              ELSE (SELECT count(*) FROM unnest(listing_ids) AS id WHERE id > 0) END AS known
+                              ELSE (SELECT count(*) FROM unnest(listing_ids || middle_ids) AS id WHERE id > 0)
+                         END AS known
         FROM stores
         """
     )

@@ -22,10 +22,14 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True, order=True)
 class PageOf:
-    """A page of the inventory sorted by `listed`. `number` counts from 1; a long store's far end is read ascending."""
+    """A page of the inventory. `number` counts from 1; a long store's far end is read ascending.
+
+    The planner compares pages by `listed` alone; those of another `sort` show what lies between a long store's ends.
+    """
 
     number: int
     ascending: bool = False
+    sort: str = "listed"
 
 
 NEWEST = PageOf(1)

@@ -20,10 +20,12 @@ from proxy.adapters import mirror
 from proxy.adapters.mirror import LeaseLost, StoreState
 from proxy.adapters.upstream import Trace, Upstream
 from proxy.domain.budget import Lane
+from proxy.domain.delta import Shown
 from proxy.domain.hold_down import HOLD_DOWN_S, HoldDown
 from proxy.errors import Degraded, NotFound, ProxyError, UpstreamBroken
 from proxy.services.comparison import Comparison
-from proxy.services.store_pages import SIX_HOURS_S, Found, Look, StorePages
+from proxy.services.long_stores import LongStores
+from proxy.services.store_pages import SHOWN, SIX_HOURS_S, Found, Look, StorePages
 from proxy.services.sweep import Sweep
 from proxy.services.webhooks import RecordListings, record_nothing
 
@@ -89,17 +91,20 @@ class CheckService:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     record: RecordListings = record_nothing
     content_max_age_s: float = SIX_HOURS_S
+    shown: Shown = SHOWN
     _comparison: Comparison = field(init=False)
     _sweep: Sweep = field(init=False)
+    _long_stores: LongStores = field(init=False)
     _checks: dict[str, Check] = field(default_factory=dict)
     _held: HoldDown = field(default_factory=HoldDown)
     _unknown: HoldDown = field(default_factory=HoldDown)
     _missing_since: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        pages = StorePages(self.upstream, lambda: self.now(), self.content_max_age_s)
-        self._comparison = Comparison(self.database, pages, self.on_enqueued, self.record)
-        self._sweep = Sweep(self.database, pages, self.on_enqueued, self.record)
+        pages = StorePages(self.upstream, lambda: self.now(), self.content_max_age_s, self.shown)
+        self._comparison = Comparison(self.database, pages, self.on_enqueued, self.record, self.content_max_age_s)
+        self._sweep = Sweep(self.database, pages, self.on_enqueued, self.record, self.content_max_age_s)
+        self._long_stores = LongStores(self.database, pages, self._sweep, self.content_max_age_s)
 
     def is_unknown(self, username: str) -> bool:
         """Upstream said a moment ago that there is no such store: it is not asked again."""
@@ -173,7 +178,9 @@ class CheckService:
             return
         keeping = asyncio.create_task(self._keep_lease(look.username, token), name="lease")
         try:
-            await self._sweep_and_compare(replace(look, token=token), before)
+            look = replace(look, token=token)
+            await self._sweep_and_compare(look, before)
+            await self._long_stores.read_on(look)
             self._missing_since.pop(look.username, None)
         except NotFound:
             if not before.is_mirrored or self._is_gone(look.username):

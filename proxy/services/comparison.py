@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 
 from matcher import store
-from matcher.database import Database
+from matcher.database import Connection, Database
 from matcher.store import Priority
-from proxy.adapters import doubts, mirror
+from proxy.adapters import doubts, middle, mirror
 from proxy.adapters.doubts import Doubts
 from proxy.domain.delta import NEWEST, Changes, Contradiction, PageOf, next_step
+from proxy.domain.middle import Middle, has_middle, noted, seen_since, vanished_from_middle, within_reach
 from proxy.domain.rotation import audit_pages, page_of_rotation, pages_in_doubt
 from proxy.domain.webhook import is_told
-from proxy.services.store_pages import SHOWN, Look, PageRead, StorePages
+from proxy.services.store_pages import Look, PageRead, StorePages
 from proxy.services.webhooks import RecordListings
 
 LOOKED_AT = 5
@@ -32,24 +34,30 @@ class Comparison:
     pages: StorePages
     on_enqueued: Callable[[], None]
     record: RecordListings
+    content_max_age_s: float
 
     async def compare(self, look: Look, audit_page: int) -> bool:
         """Whether the mirror is true now; False where the store changed while it was read. Raises ProxyError."""
         async with self.database.connection() as connection:
             order = await mirror.whole_order(connection, look.username)
+            middle_ids = await middle.ids(connection, look.username)
             doubted = await doubts.doubts(connection, look.username)
         pages = {NEWEST: await self.pages.read(look, NEWEST)}
         items = pages[NEWEST].observed.items
-        audited = audit_pages(audit_page, look.audits, items, SHOWN)
+        audited = audit_pages(audit_page, look.audits, items, self.pages.shown)
         unseen = _unseen(doubted, order, pages)[:LOOKED_AT]
-        wanted = [page_of_rotation(number, SHOWN) for number in audited]
-        wanted += pages_in_doubt(order, unseen, items, SHOWN)
+        wanted = [page_of_rotation(number, self.pages.shown) for number in audited]
+        wanted += pages_in_doubt(order, unseen, items, self.pages.shown)
         wanted = [page for page in dict.fromkeys(wanted) if page != NEWEST]
         while True:
-            step = wanted.pop() if wanted else next_step(order, [page.observed for page in pages.values()], SHOWN)
+            step = (
+                wanted.pop()
+                if wanted
+                else next_step(order, [page.observed for page in pages.values()], self.pages.shown)
+            )
             if isinstance(step, Changes):
                 unseen = [each for each in _unseen(doubted, step.order, pages) if each in unseen]
-                step = next(iter(pages_in_doubt(step.order, unseen, items, SHOWN)), step)
+                step = next(iter(pages_in_doubt(step.order, unseen, items, self.pages.shown)), step)
             match step:
                 case PageOf():
                     if (read := await self.pages.read_if_there(look, step, look.lane)) is None:
@@ -59,13 +67,14 @@ class Comparison:
                     log.info("check begins again", store=look.username, reason=step.reason)
                     return False
                 case Changes():
-                    await self._write(look, order, step, pages, audited, doubted)
+                    await self._write(look, order, middle_ids, step, pages, audited, doubted)
                     return True
 
     async def _write(
         self,
         look: Look,
         order: Sequence[int],
+        middle_ids: Sequence[int],
         changes: Changes,
         pages: Mapping[PageOf, PageRead],
         audited: Sequence[int],
@@ -73,6 +82,13 @@ class Comparison:
     ) -> None:
         rows = {row.listing_id: row for page in pages.values() for row in page.rows}
         first = pages[NEWEST]
+        vanished = vanished_from_middle(order, changes, middle_ids)
+        known_before = set(middle_ids)
+        changes = replace(
+            changes,
+            order=within_reach(changes.order, self.pages.shown),
+            added=tuple(each for each in changes.added if each not in known_before),
+        )
         async with self.database.transaction() as connection:
             known = await mirror.rows(connection, look.username, list(rows))
             rows = {
@@ -85,10 +101,20 @@ class Comparison:
                 await mirror.write_seller(connection, look.username, first.seller)
             added = [rows[each].release_id for each in changes.added]
             queued = await store.enqueue(connection, added, priority=Priority.NEW, store_username=look.username)
+            since = await self._middle_seen_since(connection, look, vanished, first)
             if changes.order != tuple(order):
-                await mirror.change(connection, look.username, look.lease, changes.order)
+                await mirror.change(
+                    connection,
+                    look.username,
+                    look.lease,
+                    changes.order,
+                    removed=changes.removed,
+                    seen_since=since,
+                )
             elif edited:
                 await mirror.touch_rows(connection, look.username)
+            if since or middle_ids:
+                await middle.keep(connection, look.username, look.lease, since or first.at)
             await mirror.confirm(
                 connection,
                 look.username,
@@ -97,7 +123,7 @@ class Comparison:
                 at=first.at,
                 audited=audited[-1] if audited else None,
             )
-            in_doubt = _unseen(doubted, changes.order, pages)
+            in_doubt = _unseen(doubted, [*changes.order, *middle_ids], pages)
             settled = [each for each in doubted.listing_ids if each not in in_doubt]
             if await doubts.settle(connection, look.username, settled, doubted.at):
                 await mirror.touch_rows(connection, look.username)
@@ -119,6 +145,21 @@ class Comparison:
             edited=len(edited),
             request_id=look.trace.request_id,
         )
+
+    async def _middle_seen_since(
+        self, connection: Connection, look: Look, vanished: int, first: PageRead
+    ) -> datetime | None:
+        """When a row out of reach must have been seen to be shown; None where all of the store is within reach."""
+        before = await middle.middle(connection, look.username)
+        if not has_middle(first.observed.items, self.pages.shown):
+            if before != Middle():
+                await middle.save(connection, look.username, look.lease, Middle())
+            return None
+        since = seen_since(before, first.at, self.content_max_age_s)
+        after = noted(before, vanished, first.at, self.content_max_age_s)
+        if after != before:
+            await middle.save(connection, look.username, look.lease, after)
+        return since
 
 
 def _unseen(doubted: Doubts, order: Sequence[int], pages: Mapping[PageOf, PageRead]) -> list[int]:

@@ -111,7 +111,6 @@ class MirrorService:
             check = self.checks.check(store, ask.lane, request_id, renew=ask.renew)
             self._behind.begin(store, lambda: self._checked(check, store))
 
-
     async def settled(self) -> None:
         """What is under way behind answers has ended."""
         await self._behind.settled()

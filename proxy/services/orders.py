@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import overload
 
 from matcher.database import Connection
-from proxy.adapters import mirror
+from proxy.adapters import middle, mirror
 from proxy.adapters.mirror import StoreState
+from proxy.domain.middle import with_middle
 
 IDS_MAX = 2_000_000
 """Listings of all stores whose order is kept in memory, at 8 bytes each."""
@@ -20,7 +21,8 @@ IDS_MAX = 2_000_000
 class Order:
     """`ids` newest first, placeholders among them where a long store could not be read; `known` are those without.
 
-    `seller` is the object of every row, as JSON.
+    Of a store that is longer than upstream shows `known` has those too whose exact place is not known. `seller` is the
+    object of every row, as JSON.
     """
 
     version: int
@@ -47,9 +49,10 @@ class Backwards(Sequence[int]):
         return self.of[places] if isinstance(places, int) else [self.of[place] for place in places]
 
 
-def _order(version: int, ids: Sequence[int], seller: bytes | None) -> Order:
+def _order(version: int, ids: Sequence[int], middle_ids: Sequence[int], seller: bytes | None) -> Order:
     every = array("q", ids)
-    return Order(version, every, every if min(ids, default=0) >= 0 else array("q", (i for i in ids if i > 0)), seller)
+    has_holes = min(ids, default=0) < 0
+    return Order(version, every, array("q", with_middle(ids, middle_ids)) if has_holes else every, seller)
 
 
 @dataclass(slots=True)
@@ -72,7 +75,7 @@ class Orders:
         drops = self._drops
         if (found := await mirror.order(connection, username)) is None:
             return None
-        order = _order(*found, await mirror.seller(connection, username))
+        order = _order(*found, await middle.shown_ids(connection, username), await mirror.seller(connection, username))
         if drops == self._drops:
             self._keep(username, order)
         return order

@@ -126,9 +126,9 @@ class Scheduler:
             return  # another process made it
         self.metrics.checks.labels(check.result).inc()
         if not found.pages and not check.error:
-            self.metrics.check_calls.observe(found.calls)
+            self.metrics.check_calls.observe(found.calls - found.middle)
         if not found.is_first:
-            self.demand.spent(username, found.calls)
+            self.demand.spent(username, found.calls - found.middle)
 
     def is_tracked(self, username: str) -> bool:
         """By the last decision; those of STORES always."""

@@ -43,6 +43,8 @@ class Found:
     moved: int = 0
     edited: int = 0
     pages: int = 0
+    middle: int = 0
+    """Pages of other orders that were read for the first time, as the store is too long."""
     is_first: bool = False
     """The store was read for the first time, or again as an operator wants it."""
 
@@ -80,11 +82,12 @@ class PageRead:
 
 @dataclass(slots=True)
 class StorePages:
-    """Reads pages, 100 rows each, in the order of listing."""
+    """Reads pages, as many and as long as upstream shows."""
 
     upstream: Upstream
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     content_max_age_s: float = SIX_HOURS_S
+    shown: Shown = SHOWN
 
     async def with_pictures(
         self, connection: Connection, username: str, found: Sequence[MirrorRow]
@@ -114,15 +117,15 @@ class StorePages:
         waits = look.lane is Lane.SHOPPER
         call = Call(
             "GET",
-            f"/users/{quote(look.username, safe='')}/inventory?status=For+Sale&sort=listed"
-            f"&sort_order={'asc' if page.ascending else 'desc'}&per_page={SHOWN.per_page}&page={page.number}",
+            f"/users/{quote(look.username, safe='')}/inventory?status=For+Sale&sort={page.sort}"
+            f"&sort_order={'asc' if page.ascending else 'desc'}&per_page={self.shown.per_page}&page={page.number}",
             look.lane,
             Using.OPERATOR if self.upstream.operator else Using.NOBODY,
             patience_s=None if waits else PATIENCE_S,
         )
         body = public_inventory(inventory_page(await self.upstream.fetch(call, look.trace)))
         read = _page_read(body, look.username, page, began)
-        if trouble := _trouble(read.observed):
+        if trouble := _trouble(read.observed, self.shown):
             raise UpstreamBroken(f"Discogs answered with a page that cannot be: {trouble}.")
         return read
 
@@ -160,12 +163,12 @@ def _is_another(seller: object, username: str) -> bool:
     return isinstance(name, str) and name.lower() != username
 
 
-def _trouble(observed: Observed) -> str | None:
+def _trouble(observed: Observed, shown: Shown) -> str | None:
     """Of a page by itself: a store that is read from such pages would be shown short, or with listings twice."""
     if observed.items > ITEMS_MAX:
         return f"{observed.items} listings are more than any store has"
     if len(set(observed.ids)) < len(observed.ids):
         return "a listing is on it twice"
-    if len(observed.ids) != SHOWN.rows_due(observed.page, observed.items):
+    if len(observed.ids) != shown.rows_due(observed.page, observed.items):
         return f"{len(observed.ids)} rows on page {observed.page.number} of {observed.items} listings"
     return None

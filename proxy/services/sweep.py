@@ -10,12 +10,13 @@ import structlog
 from matcher import store
 from matcher.database import Connection, Database
 from matcher.store import Priority
-from proxy.adapters import mirror
+from proxy.adapters import middle, mirror
 from proxy.domain.budget import Lane
 from proxy.domain.delta import NEWEST, PageOf
+from proxy.domain.middle import seen_since
 from proxy.domain.webhook import is_told
 from proxy.errors import UpstreamBroken
-from proxy.services.store_pages import SHOWN, Look, PageRead, StorePages
+from proxy.services.store_pages import Look, PageRead, StorePages
 from proxy.services.webhooks import RecordListings
 
 log = structlog.get_logger()
@@ -29,13 +30,14 @@ class Sweep:
     pages: StorePages
     on_enqueued: Callable[[], None]
     record: RecordListings
+    content_max_age_s: float
 
     async def sweep(self, look: Look) -> None:
         """Read every page that upstream shows. Raises ProxyError."""
         async with self.database.connection() as connection:
             page, swept = await mirror.swept(connection, look.username)
-        ids, items, queued, last = list(swept), None, 0, frozenset[int]()
-        while page < SHOWN.last_page:
+        ids, items, queued, last, shown = list(swept), None, 0, frozenset[int](), self.pages.shown
+        while page < shown.last_page:
             read = await self.pages.read_if_there(look, PageOf(page + 1), Lane.SWEEP if page else look.lane)
             if read is None:
                 items = None
@@ -47,40 +49,46 @@ class Sweep:
             ids += [each for each in read.observed.ids if each not in seen]
             async with self.database.transaction() as connection:
                 await mirror.save_sweep(connection, look.username, look.lease, page=page, ids=ids, items=items)
-                queued += await self._keep(connection, look, read)
+                queued += await self.keep(connection, look, read)
             look.found.pages += 1
             look.first_page.set()
-            if page >= -(-items // SHOWN.per_page):
+            if page >= -(-items // shown.per_page):
                 break
         if items is None:  # the last page was read before a restart, or the store shrank
             items = await self._items_of_end(look, page)
         end = await self._far_end(look, ids, items)
         hole = range(-max(0, items - len(ids) - len(end)), 0) if end else ()
         async with self.database.transaction() as connection:
-            before = await mirror.order(connection, look.username)
-            await mirror.change(connection, look.username, look.lease, [*ids, *hole, *end])
+            is_first = await mirror.order(connection, look.username) is None
+            before = await mirror.whole_order(connection, look.username)
+            others = await middle.ids(connection, look.username)
+            state = await middle.middle(connection, look.username)
+            since = seen_since(state, self.pages.now(), self.content_max_age_s) if hole else None
+            await mirror.change(connection, look.username, look.lease, [*ids, *hole, *end], seen_since=since)
             await mirror.log_sync(connection, look.username, listings=len(ids) + len(end), new_releases=queued)
-            if before is not None:  # at first sight no listing is news
-                await self._record_swap(connection, look, before[1], [*ids, *end])
+            if not is_first:  # at first sight no listing is news
+                out_of_reach = [*before, *others] if hole else []  # it may still be there
+                await self._record_swap(connection, look, [*before, *others], [*ids, *end, *out_of_reach])
         log.info("sweep", store=look.username, pages=page, listings=len(ids), request_id=look.trace.request_id)
 
     async def _items_of_end(self, look: Look, page: int) -> int:
         """How many listings there are, if `page` can be the last one. Raises UpstreamBroken if it cannot."""
         items = (await self.pages.read(replace(look, lane=Lane.SWEEP), NEWEST)).observed.items
-        if page < SHOWN.last_page and items > page * SHOWN.per_page:
+        if page < self.pages.shown.last_page and items > page * self.pages.shown.per_page:
             raise UpstreamBroken(f"Discogs says that there is no page {page + 1} of {items} listings.")
         return items
 
     async def _far_end(self, look: Look, ids: Sequence[int], items: int) -> list[int]:
         """Of a store longer than upstream shows: what is seen from its other end, newest first."""
         seen, end, number = set(ids), list[int](), 1
-        is_longer = items > SHOWN.last_page * SHOWN.per_page  # else what is missing was missed: the comparison finds it
-        while is_longer and len(ids) + len(end) < items and number <= SHOWN.last_page:
+        shown = self.pages.shown
+        is_longer = items > shown.last_page * shown.per_page  # else what is missing was missed: the comparison finds it
+        while is_longer and len(ids) + len(end) < items and number <= self.pages.shown.last_page:
             read = await self.pages.read_if_there(look, PageOf(number, ascending=True), Lane.SWEEP)
             if read is None:
                 break
             async with self.database.transaction() as connection:
-                await self._keep(connection, look, read)
+                await self.keep(connection, look, read)
             look.found.pages += 1
             new = [each for each in read.observed.ids if each not in seen]
             end = new[::-1] + end
@@ -100,7 +108,7 @@ class Sweep:
             removed=[each for each in before if each > 0 and each not in new],
         )
 
-    async def _keep(self, connection: Connection, look: Look, read: PageRead) -> int:
+    async def keep(self, connection: Connection, look: Look, read: PageRead) -> int:
         """Write the rows of a page; returns how many releases were queued."""
         shown = await mirror.shown_bodies(connection, look.username, [row.listing_id for row in read.rows])
         rows = await self.pages.with_pictures(connection, look.username, read.rows)
