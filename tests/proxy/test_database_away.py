@@ -52,12 +52,12 @@ async def writable(connection: asyncpg.Connection) -> None:
 
 
 async def set_read_only(connection: asyncpg.Connection, value: str) -> None:
-    """As after a failover to a standby: who is connected is thrown out."""
+    """As after a failover to a standby: who is connected is thrown out, and gone when this returns."""
     name = await connection.fetchval("SELECT current_database()")
     await connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
     await connection.execute(
         """
-        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()
         """
     )
