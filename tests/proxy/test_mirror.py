@@ -455,6 +455,56 @@ async def test_without_its_database_a_page_is_asked_for_as_ever(shop: Shop, data
     assert ids(body)
 
 
+# --- the queue ----------------------------------------------------------------------------------------------------
+
+
+async def queued(database: Database) -> list[tuple[int, int]]:
+    """Release and priority of those that wait, soonest first."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT release_id, priority FROM match_queue WHERE status = 'queued' ORDER BY priority, place, sequence"
+        )
+    return [(row["release_id"], row["priority"]) for row in rows]
+
+
+async def test_what_is_seen_of_a_mirror_comes_first_in_the_queue(shop: Shop, database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("UPDATE match_queue SET priority = 20, place = 0")
+    _, body = await shop.get("page=5")
+    await shop.proxy.app[keys.INVENTORY].settled()
+    seen = list(dict.fromkeys(row["release"]["id"] for row in json.loads(body)["listings"]))
+    found = await queued(database)
+    assert found[: len(seen)] == [(each, 0) for each in seen]
+    assert {priority for _, priority in found[len(seen) :]} == {20}
+
+
+async def test_what_is_shown_as_queued_is_in_the_queue(shop: Shop, database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("DELETE FROM match_queue")
+    _, body = await shop.get("page=5")
+    rows = json.loads(body)["listings"]
+    assert {row["processing_status"] for row in rows} == {"queued"}
+    assert {release for release, _ in await queued(database)} == {row["release"]["id"] for row in rows}
+
+
+async def test_a_page_is_answered_where_the_queue_cannot_be_written(shop: Shop, database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("UPDATE match_queue SET priority = 20")
+        await connection.execute(
+            "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END'"
+        )
+        await connection.execute("CREATE TRIGGER die BEFORE UPDATE ON match_queue FOR EACH ROW EXECUTE FUNCTION die()")
+    response, _ = await shop.get("page=5")
+    await shop.proxy.app[keys.INVENTORY].settled()
+    assert "hit" in status_of(response)
+    async with database.connection() as connection:
+        await connection.execute("DROP TRIGGER die ON match_queue")
+    await shop.get("page=5&per_page=49")
+    await shop.proxy.app[keys.INVENTORY].settled()
+    assert [priority for _, priority in await queued(database)].count(0) >= 40
+
+
 # --- any page at the same cost ------------------------------------------------------------------------------------
 
 
