@@ -72,10 +72,14 @@ class Hit:
     heads: tuple[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Entry:
-    """`size` counts the key and the shortcuts that there may be as well, as clients choose their length."""
+    """Told apart by identity, as a key takes long to hash.
 
+    `size` counts the key and the shortcuts that there may be as well, as clients choose their length.
+    """
+
+    key: Hashable
     size: int
     answer: Finished
     reuse: Reuse
@@ -121,7 +125,7 @@ class FinishedAnswers:
     bytes_max: int = BYTES_MAX
     _entries: OrderedDict[Hashable, _Entry] = field(default_factory=OrderedDict)
     _shortcuts: dict[Hashable, Hashable] = field(default_factory=dict)
-    _of_release: defaultdict[int, set[Hashable]] = field(default_factory=lambda: defaultdict(set))
+    _of_release: defaultdict[int, set[_Entry]] = field(default_factory=lambda: defaultdict(set))
     _bytes: int = 0
     _changes: int = 0
     _changed: OrderedDict[int, int] = field(default_factory=OrderedDict)
@@ -171,12 +175,12 @@ class FinishedAnswers:
             return
         self._drop(key)
         path, what = plain_path(request.raw_path), (request.resource.kind.value, request.resource.client_calls)
-        self._entries[key] = _Entry(
-            size, answer, reuse, path, what, (_head(answer, packed=False), _head(answer, packed=True))
+        entry = self._entries[key] = _Entry(
+            key, size, answer, reuse, path, what, (_head(answer, packed=False), _head(answer, packed=True))
         )
         self._bytes += size
         for release_id in reuse.release_ids:
-            self._of_release[release_id].add(key)
+            self._of_release[release_id].add(entry)
         while self._bytes > self.bytes_max:
             self._drop(next(iter(self._entries)))
 
@@ -186,8 +190,8 @@ class FinishedAnswers:
         self._changed.move_to_end(release_id)
         if len(self._changed) > CHANGES_KEPT:
             _, self._told_apart_from = self._changed.popitem(last=False)
-        for key in tuple(self._of_release.get(release_id, ())):
-            self._drop(key)
+        for entry in tuple(self._of_release.get(release_id, ())):
+            self._drop(entry.key)
 
     def drop_path(self, path: str, *, below: bool = True) -> None:
         """And, unless told otherwise, what lies below it."""
@@ -219,9 +223,9 @@ class FinishedAnswers:
         for shortcut in entry.shortcuts:
             self._shortcuts.pop(shortcut, None)
         for release_id in entry.reuse.release_ids:
-            keys = self._of_release[release_id]
-            keys.discard(key)
-            if not keys:
+            entries = self._of_release[release_id]
+            entries.discard(entry)
+            if not entries:
                 del self._of_release[release_id]
 
 

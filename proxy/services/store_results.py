@@ -17,6 +17,7 @@ from proxy.adapters import mirror
 from proxy.adapters.mirror import MirrorRow
 from proxy.domain.lifetimes import may_leave
 from proxy.domain.merge import NOTHING_KNOWN, Audience, audio_matches, joined, store_result, store_row
+from proxy.domain.paging import PER_PAGE_MAX
 from proxy.domain.store_query import KEYS, Key, StoreQuery, arranged, facts_of, fits
 from proxy.domain.wire import decode_json, encode_json, rewrite_origins
 from proxy.errors import Degraded
@@ -80,7 +81,10 @@ async def chunks(
         if len(found) < len(ids):
             raise Degraded("The store was dropped while it was read.", 5)
         rows = [(username, found[each]) for each in ids]
-        yield await asyncio.to_thread(chunk_of, rows, known, view, now())
+        if len(rows) <= PER_PAGE_MAX:  # less work than to hand it over
+            yield chunk_of(rows, known, view, now())
+        else:
+            yield await asyncio.to_thread(chunk_of, rows, known, view, now())
 
 
 def _cut(listing_ids: Sequence[int]) -> Iterator[Sequence[int]]:
