@@ -359,9 +359,11 @@ class Day:
     # --- pages ---
 
     def _expect_load(self, store: Store) -> None:
-        """Of those after which something may happen."""
+        """Of those after which something may happen; while a store is not known one a second tells enough."""
         store.loads += 1
         wait_s = max(0.0, store.is_fresh_until() - self.now) + self.draw.expovariate(store.rate)
+        if store.mirror is None:
+            wait_s = max(wait_s, TICK_S)
         self._after(wait_s, partial(self._load, store, store.loads))
 
     def _load(self, store: Store, number: int) -> None:
