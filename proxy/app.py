@@ -229,6 +229,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         orders,
         checks,
         app[keys.SCHEDULER].is_tracked,
+        app[keys.SCHEDULER].may_check,
         interval_s=settings.new_listing_check_interval_ms / 1000,
         content_max_age_s=settings.content_max_age_ms / 1000,
         deadline_s=settings.upstream_deadline_ms / 1000,

@@ -390,7 +390,7 @@ class Day:
             return
         self._page_copies[key] = self.now + PACE.check_s
         self._call(Lane.SHOPPER, self._waited)
-        if store.mirror is None:
+        if store.mirror is None or self._has_rows(store, place):
             return
         store.past_the_mirror.append(self.now)
         if renewal_pays((self.now - at for at in store.past_the_mirror), store.pages, PACE.content_max_age_s):
@@ -401,7 +401,7 @@ class Day:
         held, may_check = self.now < store.held_until, store.scheduled(self.now).may_check
         store.replaced[int(self.now // HOUR_S)] += 1
         way = way_of(self.now - store.checked_at, PACE.check_s, PACE.content_max_age_s, held=held)
-        if way is Way.AFTER_CHECK and not may_check:
+        if way in (Way.WHILE_CHECKED, Way.AFTER_CHECK) and not may_check:
             way = Way.UPSTREAM
         match way:
             case Way.FRESH:

@@ -95,7 +95,7 @@ class Store:
 
     @property
     def pages(self) -> int:
-        return max(1, -(-(self.items or 0) // PER_PAGE))
+        return pages_of(self.items or 0)
 
     @property
     def pages_left(self) -> int:
@@ -131,6 +131,10 @@ class Store:
     def is_asked_for_often(self) -> bool:
         last = self.asked_at[:REQUESTS_TO_TRACK]
         return len(last) == REQUESTS_TO_TRACK and last[0] - last[-1] <= TRACKED_WITHIN
+
+
+def pages_of(items: int) -> int:
+    return max(1, -(-items // PER_PAGE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ lacking is read behind the answer.
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -21,7 +22,8 @@ from proxy.domain.lifetimes import Use, may_leave
 from proxy.domain.mirror import MirrorPage, Way, page_asked_for, pagination, way_of
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import ShopRequest
-from proxy.domain.visibility import is_poor
+from proxy.domain.schedule import pages_of, renewal_pays
+from proxy.domain.visibility import PAGE_WALL, is_poor
 from proxy.errors import NotFound
 from proxy.services.behind import Behind
 from proxy.services.checks import Check, CheckService
@@ -57,11 +59,12 @@ class FromMirror:
 class AskUpstream:
     """The mirror does not answer. `lane` is that of the check to begin behind the answer; None: of none.
 
-    `renew`: rows are missing or too old, all pages are to be read again.
+    `renew`: rows are missing or too old, all `pages` are to be read again; 0: at once.
     """
 
     lane: Lane | None = None
     renew: bool = False
+    pages: int = 0
 
 
 FILL = AskUpstream(Lane.SWEEP)
@@ -76,11 +79,16 @@ class MirrorService:
     orders: Orders
     checks: CheckService
     is_tracked: Callable[[str], bool]
+    may_check: Callable[[str], bool]
     interval_s: float
     content_max_age_s: float
     deadline_s: float
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _renewed_at: dict[str, float] = field(default_factory=dict)
+    _past_the_mirror: dict[str, deque[float]] = field(
+        default_factory=lambda: defaultdict(lambda: deque(maxlen=2 * PAGE_WALL))
+    )
+    """When pages of each store were read from upstream, as its rows were too old."""
     _behind: Behind = field(default_factory=lambda: Behind("check behind"))
 
     async def find(self, request: ShopRequest, username: str, request_id: str) -> FromMirror | AskUpstream:
@@ -107,6 +115,8 @@ class MirrorService:
     def begin_behind(self, username: str, ask: AskUpstream, request_id: str) -> None:
         """What an answer showed to be lacking, unless it failed a moment ago."""
         store = username.lower()
+        if ask.renew and not self._renewal_pays(store, ask.pages):
+            return
         if ask.lane is not None and not self.checks.is_held(store) and not (ask.renew and self._is_renewed(store)):
             check = self.checks.check(store, ask.lane, request_id, renew=ask.renew)
             self._behind.begin(store, lambda: self._checked(check, store))
@@ -131,7 +141,10 @@ class MirrorService:
         view = await self._view(asked)
         if isinstance(view, AskUpstream):
             return view
-        match self._way(view.state):
+        way = self._way(view.state)
+        if way in (Way.WHILE_CHECKED, Way.AFTER_CHECK) and not self.may_check(asked.username):
+            return AskUpstream()
+        match way:
             case Way.FRESH:
                 return self._shown(view, Use.FRESH)
             case Way.WHILE_CHECKED:
@@ -172,6 +185,11 @@ class MirrorService:
         if not await check.ended(within_s):
             self.checks.hold(username)
 
+    def _renewal_pays(self, username: str, pages: int) -> bool:
+        now, asked_at = self.now().timestamp(), self._past_the_mirror[username]
+        asked_at.append(now)
+        return renewal_pays((now - at for at in asked_at), pages, self.content_max_age_s)
+
     def _is_renewed(self, username: str) -> bool:
         """It was begun a while ago; else it is noted that it begins now."""
         now = self.now().timestamp()
@@ -200,7 +218,11 @@ class MirrorService:
                 return AskUpstream()
             found = await mirror.rows(connection, asked.username, ids)
         rows = [found[each] for each in ids if each in found and self._may_leave(found[each])]
-        return _View(asked, state, order, rows) if len(rows) == len(ids) else RENEW
+        if len(found) < len(ids):
+            return RENEW
+        if len(rows) < len(ids):
+            return replace(RENEW, pages=pages_of(len(order.ids)))
+        return _View(asked, state, order, rows)
 
     def _may_leave(self, row: MirrorRow) -> bool:
         return may_leave(self._ago_s(row.fetched_at), self.content_max_age_s)

@@ -79,6 +79,7 @@ class Scheduler:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
     _tracked: frozenset[str] = frozenset()
+    _exhausted: frozenset[str] = frozenset()
     _running: dict[str, Work] = field(default_factory=dict)
     _held: HoldDown = field(default_factory=HoldDown)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -134,6 +135,10 @@ class Scheduler:
         """By the last decision; those of STORES always."""
         return username.lower() in self._tracked or username.lower() in self.named
 
+    def may_check(self, username: str) -> bool:
+        """By the last decision: false where its checks cost all that they may cost in a day."""
+        return username.lower() not in self._exhausted
+
     async def watched(self) -> list[Store]:
         """The stores that are tracked, by the requests counted up to now. Raises DatabaseUnavailable."""
         await self.demand.flush()
@@ -143,6 +148,7 @@ class Scheduler:
             if chosen != {each.username for each in known if each.is_tracked}:
                 await tracking.track(connection, chosen)
         self._tracked = chosen
+        self._exhausted = frozenset(each.username for each in known if not each.may_check)
         self.metrics.track({*chosen, *self.named})
         return [each for each in known if each.username in chosen]
 

@@ -384,18 +384,47 @@ async def test_a_store_that_went_away_is_told_as_discogs_tells_it(shop: Shop) ->
     assert status == 404
 
 
-async def test_rows_that_are_too_old_or_missing_are_asked_for_and_renewed(shop: Shop, database: Database) -> None:
-    for statement in ("UPDATE mirror_listings SET fetched_at = now() - interval '7 h'", "DELETE FROM mirror_listings"):
-        async with database.connection() as connection:
-            await connection.execute(statement)
-        later(shop.proxy, 3 * MINUTE if statement.startswith("U") else 15 * MINUTE)
-        response, body = await shop.get("page=9")
+async def test_rows_that_are_missing_are_asked_for_and_renewed(shop: Shop, database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("DELETE FROM mirror_listings")
+    later(shop.proxy, 3 * MINUTE)
+    response, body = await shop.get("page=9")
+    assert "detail=mirror" not in status_of(response)
+    assert without_additions(body) == (await shop.direct("page=9"))[1]
+    await settled(shop.proxy)
+    response, body = await shop.get("page=10")
+    assert "detail=mirror" in status_of(response)
+    assert without_additions(body) == (await shop.direct("page=10"))[1]
+
+
+async def test_rows_that_are_too_old_are_renewed_once_that_costs_no_more_than_was_asked_for(
+    shop: Shop, database: Database
+) -> None:
+    async with database.connection() as connection:
+        await connection.execute("UPDATE mirror_listings SET fetched_at = now() - interval '7 h'")
+    later(shop.proxy, 3 * MINUTE)
+    for number in range(1, 9):
+        assert shop.calls == number - 1, "a call for each page, and none for a sweep of eight"
+        response, body = await shop.get(f"page={number}")
         assert "detail=mirror" not in status_of(response)
-        assert without_additions(body) == (await shop.direct("page=9"))[1]
+        assert without_additions(body) == (await shop.direct(f"page={number}"))[1]
+        await shop.get(f"page={number}")
+    await settled(shop.proxy)
+    response, body = await shop.get("page=10")
+    assert "detail=mirror" in status_of(response)
+    assert without_additions(body) == (await shop.direct("page=10"))[1]
+
+
+async def test_a_store_whose_checks_have_cost_too_much_is_asked_for_page_by_page(shop: Shop) -> None:
+    shop.proxy.app[keys.MIRROR].may_check = lambda _: False
+    assert "detail=mirror" in status_of((await shop.get("page=1"))[0])
+    for calls, minutes in ((1, 1.5), (2, 30)):
+        later(shop.proxy, minutes * MINUTE)
+        response, body = await shop.get("page=2")
+        assert "fwd=" in status_of(response)
+        assert without_additions(body) == (await shop.direct("page=2"))[1]
         await settled(shop.proxy)
-        response, body = await shop.get("page=10")
-        assert "detail=mirror" in status_of(response)
-        assert without_additions(body) == (await shop.direct("page=10"))[1]
+        assert shop.calls == calls
 
 
 async def test_what_a_renewal_does_not_mend_is_asked_for_without_another(shop: Shop, database: Database) -> None:
