@@ -166,10 +166,11 @@ def tracked(stores: Iterable[Store], most: int) -> frozenset[str]:
 
 
 def interval_s(store: Store, pace: Pace, now: datetime) -> float:
-    """Seconds between checks. The free ones of a day are kept for when nobody asks."""
-    if store.saved_calls <= 0:
+    """Seconds between checks. The free ones of a day are kept for when nobody asks, and for whom an operator wants."""
+    if store.saved_calls <= 0 and not store.is_pinned:
         return max(UNPAID_INTERVAL_S, pace.check_s)
-    return pace.check_s if store.is_watched(now) else max(QUIET_INTERVAL_S, pace.check_s)
+    is_paid = store.is_watched(now) and store.saved_calls > 0
+    return pace.check_s if is_paid else max(QUIET_INTERVAL_S, pace.check_s)
 
 
 def audits(store: Store, pace: Pace, now: datetime) -> int:

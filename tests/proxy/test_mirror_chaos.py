@@ -186,7 +186,7 @@ async def test_while_a_renewal_is_killed_the_old_mirror_goes_on_being_shown(worl
         world.hang_at(killed_at)
         since = len(world.discogs.calls)
         async with world.process() as proxy:
-            await world.check_pages(proxy.url, 20)  # from upstream; its rows are too old
+            await world.check_pages(proxy.url, *[20] * PAGES)  # from upstream; its rows are too old, until a sweep pays
             await until(lambda: killed_at in world.pages_asked(since))  # noqa: B023 - awaited at once
             calls = len(world.discogs.calls)
             await world.check_pages(proxy.url, 1, killed_at, 18, PAGES)
@@ -201,7 +201,7 @@ async def test_while_a_renewal_is_killed_the_old_mirror_goes_on_being_shown(worl
         await world.expire_lease()
     async with world.process() as proxy:
         world.discogs.churn(STORE, 3, "sale")
-        await world.check_pages(proxy.url, 20)
+        await world.check_pages(proxy.url, *[20] * PAGES)
         await until_confirmed(world, since=before["checked_at"])
         assert await mirrored_ids(world) == world.truth()
         calls = len(world.discogs.calls)
