@@ -29,7 +29,8 @@ LISTINGS = 3_050
 PAGES = 31
 INVENTORY = f"/users/{STORE}/inventory"
 RESULTS = f"/api/stores/{STORE}/inventory"
-NEWEST_FIRST = "sort=listed&sort_order=desc&per_page=100"
+ANY_SIZE = "sort=listed&sort_order=desc"
+NEWEST_FIRST = f"{ANY_SIZE}&per_page=100"
 
 
 @dataclass
@@ -101,6 +102,14 @@ class World:
             rows = self.truth()[(number - 1) * 100 : number * 100]
             assert (number, [row["id"] for row in page["listings"]]) == (number, rows)
             assert page["pagination"]["items"] == len(self.truth())
+
+    async def ask_past_the_mirror(self, url: str, times: int) -> None:
+        """For pages of many sizes that hold the rows from place 1900 on, which are too old: until a sweep pays."""
+        for size in range(50, 50 + times):
+            number = 1900 // size + 1
+            response, page = await self.get(f"{url}{INVENTORY}?{ANY_SIZE}&per_page={size}&page={number}")
+            assert response.status == 200
+            assert [row["id"] for row in page["listings"]] == self.truth()[(number - 1) * size : number * size]
 
 
 @pytest.fixture
@@ -186,7 +195,7 @@ async def test_while_a_renewal_is_killed_the_old_mirror_goes_on_being_shown(worl
         world.hang_at(killed_at)
         since = len(world.discogs.calls)
         async with world.process() as proxy:
-            await world.check_pages(proxy.url, *[20] * PAGES)  # from upstream; its rows are too old, until a sweep pays
+            await world.ask_past_the_mirror(proxy.url, PAGES)
             await until(lambda: killed_at in world.pages_asked(since))  # noqa: B023 - awaited at once
             calls = len(world.discogs.calls)
             await world.check_pages(proxy.url, 1, killed_at, 18, PAGES)
@@ -201,7 +210,7 @@ async def test_while_a_renewal_is_killed_the_old_mirror_goes_on_being_shown(worl
         await world.expire_lease()
     async with world.process() as proxy:
         world.discogs.churn(STORE, 3, "sale")
-        await world.check_pages(proxy.url, *[20] * PAGES)
+        await world.ask_past_the_mirror(proxy.url, PAGES)
         await until_confirmed(world, since=before["checked_at"])
         assert await mirrored_ids(world) == world.truth()
         calls = len(world.discogs.calls)
