@@ -28,7 +28,7 @@ from proxy.domain.hold_down import HOLD_DOWN_S
 from proxy.domain.lifetimes import Lifetime, Use, lifetime, may_leave, refresh_pays
 from proxy.domain.mirror import Way, way_of
 from proxy.domain.rotation import audit_pages, page_of_rotation
-from proxy.domain.schedule import Pace, Task, Work, choose, renewal_pays
+from proxy.domain.schedule import LEAD, Pace, Task, Work, choose, renewal_pays
 from proxy.domain.schedule import Store as Scheduled
 from proxy.services.behind import BEHIND_MOST
 
@@ -317,7 +317,7 @@ class Day:
         """Nothing is due before the shortest interval has passed; then who is not due is looked at now and then."""
         if store.busy_since is not None or self.now < max(store.held_until, store.look_again_at):
             return False
-        if store.mirror is not None and self.now < store.checked_at + PACE.check_s:
+        if store.mirror is not None and self.now < store.checked_at + PACE.check_s * (1 - LEAD):
             return False
         self._find_last_request(store)
         self._find_oldest_row(store)

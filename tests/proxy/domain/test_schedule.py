@@ -72,7 +72,8 @@ def test_a_store_that_is_looked_at_is_checked_at_the_interval_and_else_hourly(st
     ("store", "work"),
     [
         (SEEN, Work.CHECK),
-        (replace(SEEN, checked_at=ago(seconds=59)), None),
+        (replace(SEEN, checked_at=ago(seconds=59)), Work.CHECK),  # so that it has ended when a minute is over
+        (replace(SEEN, checked_at=ago(seconds=57)), None),
         (replace(SEEN, is_leased=True), None),
         (replace(SEEN, is_mirrored=False), Work.SWEEP),
         (replace(SEEN, is_mirrored=False, requested_at=datetime(1970, 1, 1, tzinfo=UTC)), Work.SWEEP),
