@@ -220,7 +220,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
     app[keys.SCHEDULER] = Scheduler(database, checks, demand, discogs_api, app[keys.METRICS], pace(settings), named)
     app[keys.RELEASES] = releases
     identities = app[keys.IDENTITIES] = IdentityService(discogs_api)
-    doubt = app[keys.DOUBT] = DoubtService(database, checks, app[keys.SCHEDULER].is_tracked, identities.username_of)
+    doubt = app[keys.DOUBT] = DoubtService(database, checks, app[keys.SCHEDULER].is_tracked, identities, checks.record)
     app[keys.STORE_ADMIN] = StoreAdmin(
         database, checks, app[keys.SCHEDULER], doubt, wait_s=settings.upstream_deadline_ms / 1000
     )

@@ -125,11 +125,13 @@ class Comparison:
             )
             in_doubt = _unseen(doubted, [*changes.order, *middle_ids], pages)
             settled = [each for each in doubted.listing_ids if each not in in_doubt]
-            if await doubts.settle(connection, look.username, settled, doubted.at):
+            if hidden := await doubts.settle(connection, look.username, settled, doubted.at):
                 await mirror.touch_rows(connection, look.username)
+            back = [each for each in hidden if each in set(changes.order)]
             await mirror.log_sync(connection, look.username, listings=len(rows), new_releases=queued)
             told = [each for each in edited if is_told(known[each].body, rows[each].body)]
-            await self.record(connection, look.username, added=changes.added, removed=changes.removed, changed=told)
+            added = [*changes.added, *back]
+            await self.record(connection, look.username, added=added, removed=changes.removed, changed=told)
         if queued:
             self.on_enqueued()
         found = look.found

@@ -58,6 +58,13 @@ class IdentityService:
             self._looking.begin(digest, lambda: self._look_up(digest, credential, request_id))
         return None
 
+    async def look_up(self, credential: UserCredential, request_id: str) -> str | None:
+        """As `username_of`, once it is known; for those for whom nobody waits."""
+        if (username := self.username_of(credential, request_id)) is None:
+            await self._looking.settled()
+            username = self.username_of(credential, request_id)
+        return username
+
     async def stop(self) -> None:
         await self._looking.stop()
 

@@ -107,6 +107,17 @@ async def test_what_a_sweep_finds_is_told(watched: Watched) -> None:
     ]
 
 
+async def test_a_listing_that_is_hidden_is_told_and_so_is_that_it_came_back(watched: Watched) -> None:
+    listing_id = watched.discogs.catalogue.store(STORE).for_sale("listed", descending=True)[40].id
+    response, _ = await watched.proxy.admin("POST", f"/api/admin/stores/{STORE}/listings/{listing_id}/hide")
+    assert response.status == 200
+    (gone,) = await watched.told(1)
+    assert (gone["type"], gone["data"]["listing_id"]) == ("listing.removed", listing_id)
+    await watched.check()
+    (back,) = await watched.told(1)
+    assert (back["type"], back["data"]["listing_id"]) == ("listing.added", listing_id)
+
+
 async def test_a_matched_release_is_told_for_each_store_that_sells_it(watched: Watched) -> None:
     for _ in range(5):
         _, body = await watched.proxy.admin("POST", "/api/admin/process-queue?limit=10")
