@@ -62,11 +62,17 @@ class LeaseLost(Exception):
 
 async def touch(connection: Connection, username: str) -> StoreState:
     """The state of a store that somebody asks for; it is made known at first sight. `username` is lower case."""
-    async with connection.transaction():  # which holds the row: a check that ends in that very moment may forget it
-        await connection.execute(
-            "INSERT INTO stores (username) VALUES ($1) ON CONFLICT (username) DO UPDATE SET requested_at = now()",
-            username,
-        )
+    return await _made_known(
+        connection,
+        username,
+        "INSERT INTO stores (username) VALUES ($1) ON CONFLICT (username) DO UPDATE SET requested_at = now()",
+    )
+
+
+async def _made_known(connection: Connection, username: str, statement: str) -> StoreState:
+    """`statement` holds the row until it is read: a check that ends in that very moment may forget it."""
+    async with connection.transaction():
+        await connection.execute(statement, username)
         row = await connection.fetchrow("SELECT * FROM store_states WHERE username = $1", username)
     assert row is not None  # noqa: S101 - it was inserted
     return StoreState(**row)
@@ -81,11 +87,14 @@ async def note(connection: Connection, username: str) -> None:
 
 async def make_known(connection: Connection, username: str) -> StoreState:
     """As `touch`, but nobody asked."""
-    await note(connection, username)
-    row = await connection.fetchrow("SELECT * FROM store_states WHERE username = $1", username)
-    if row is None:
-        raise LeaseLost  # forgotten in that very moment
-    return StoreState(**row)
+    return await _made_known(
+        connection,
+        username,
+        """
+        INSERT INTO stores AS s (username, requested_at) VALUES ($1, 'epoch')
+        ON CONFLICT (username) DO UPDATE SET requested_at = s.requested_at
+        """,
+    )
 
 
 async def state(connection: Connection, username: str) -> StoreState | None:

@@ -79,7 +79,7 @@ class StoreAdmin:
         if not state.is_mirrored:
             check = self.checks.check(username, Lane.CHECK, request_id)
             await self._wait_for_first_page(check)
-        async with self.database.connection() as connection:
+        async with self.database.transaction() as connection:  # a check that ends just now must not forget it between
             await mirror.make_known(connection, username)
             await tracking.pin(connection, username)
         self.scheduler.wake()

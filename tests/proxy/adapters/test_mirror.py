@@ -32,6 +32,20 @@ async def test_a_store_is_made_known_at_first_sight(database: Database) -> None:
         assert [each.username for each in await mirror.states(connection)] == [STORE]
 
 
+async def test_a_store_is_made_known_though_it_is_forgotten_in_that_moment(database: Database) -> None:
+    async def make_known() -> None:
+        async with database.connection() as connection:
+            for _ in range(300):
+                assert (await mirror.make_known(connection, STORE)).username == STORE
+
+    async def forget() -> None:
+        async with database.connection() as connection:
+            for _ in range(300):
+                await mirror.forget(connection, STORE)
+
+    await asyncio.gather(make_known(), forget())
+
+
 async def test_a_store_that_is_read_anew_repeats_no_version(database: Database) -> None:
     async with database.connection() as connection:
         seen = set()
