@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from proxy.domain.budget import GUARANTEED_PART, shoppers_part
+from proxy.domain.visibility import PAGE_WALL
 
 WATCHED_FOR = timedelta(minutes=10)
 """After a request a store counts as looked at."""
@@ -49,6 +50,7 @@ CHECKS_AT_ONCE = 4
 SWEEPS_AT_ONCE = 2
 
 PER_PAGE = 100
+PAGES_MAX = 2 * PAGE_WALL
 UNLIMITED_PAGES_A_MINUTE = 120.0
 """Where there is no limit: what one call after the other takes."""
 
@@ -137,7 +139,8 @@ class Store:
 
 
 def pages_of(items: int) -> int:
-    return max(1, -(-items // PER_PAGE))
+    """That a sweep reads: upstream shows no more of a long store than its two ends."""
+    return min(PAGES_MAX, max(1, -(-items // PER_PAGE)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from proxy.domain.schedule import (
     effective_interval_s,
     forecast,
     interval_s,
+    pages_of,
     renewal_pays,
     sweep_left_s,
     task,
@@ -314,6 +315,11 @@ def test_rows_too_old_are_swept_once_as_many_pages_were_read_past_the_mirror(
     ago_hours: list[float], pays: bool
 ) -> None:
     assert renewal_pays((each * 3600 for each in ago_hours), 30, PACE.content_max_age_s) is pays
+
+
+@pytest.mark.parametrize(("items", "pages"), [(0, 1), (100, 1), (101, 2), (20_000, 200), (50_000, 200)])
+def test_a_sweep_reads_no_more_pages_than_upstream_shows(items: int, pages: int) -> None:
+    assert pages_of(items) == pages
 
 
 @settings(max_examples=5, deadline=None)
