@@ -72,7 +72,8 @@ class InventoryService:
             if (instead := await self._instead(request, username, audience)) is None and found.renew:
                 raise too_old(failure(answer.status))
             return instead or answer
-        if answer.status == 200 and answer.decision.upstream_status is not None:  # a copy shows nothing to be lacking
+        has_cost_a_call = answer.decision.upstream_status is not None and not answer.decision.collapsed
+        if answer.status == 200 and has_cost_a_call:  # what cost none shows nothing to be lacking
             self.mirror.begin_behind(username, found, trace.request_id)
         return answer
 

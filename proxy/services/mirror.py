@@ -6,7 +6,7 @@ lacking is read behind the answer.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -18,12 +18,13 @@ from matcher.errors import DatabaseUnavailable
 from proxy.adapters import mirror
 from proxy.adapters.mirror import MirrorRow, StoreState
 from proxy.domain.budget import Lane
+from proxy.domain.hold_down import HoldDown
 from proxy.domain.lifetimes import Use, may_leave
 from proxy.domain.mirror import MirrorPage, Way, page_asked_for, pagination, way_of
 from proxy.domain.policy import Decision, Source
 from proxy.domain.request import ShopRequest
-from proxy.domain.schedule import pages_of, renewal_pays
-from proxy.domain.visibility import PAGE_WALL, is_poor
+from proxy.domain.schedule import PAGES_MAX, pages_of, renewal_pays
+from proxy.domain.visibility import is_poor
 from proxy.errors import NotFound
 from proxy.services.behind import Behind
 from proxy.services.checks import Check, CheckService
@@ -84,11 +85,9 @@ class MirrorService:
     content_max_age_s: float
     deadline_s: float
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _renewed_at: dict[str, float] = field(default_factory=dict)
-    _past_the_mirror: dict[str, deque[float]] = field(
-        default_factory=lambda: defaultdict(lambda: deque(maxlen=2 * PAGE_WALL))
-    )
-    """When pages of each store were read from upstream, as its rows were too old."""
+    _renewed: HoldDown = field(default_factory=HoldDown)
+    _past_the_mirror: dict[str, deque[float]] = field(default_factory=dict)
+    """When pages of each store were read from upstream, as its rows were too old; no longer than that counts."""
     _behind: Behind = field(default_factory=lambda: Behind("check behind"))
 
     async def find(self, request: ShopRequest, username: str, request_id: str) -> FromMirror | AskUpstream:
@@ -186,16 +185,19 @@ class MirrorService:
             self.checks.hold(username)
 
     def _renewal_pays(self, username: str, pages: int) -> bool:
-        now, asked_at = self.now().timestamp(), self._past_the_mirror[username]
+        now = self.now().timestamp()
+        for store in [each for each, last in self._past_the_mirror.items() if now - last[-1] >= self.content_max_age_s]:
+            del self._past_the_mirror[store]
+        asked_at = self._past_the_mirror.setdefault(username, deque(maxlen=PAGES_MAX))
         asked_at.append(now)
         return renewal_pays((now - at for at in asked_at), pages, self.content_max_age_s)
 
     def _is_renewed(self, username: str) -> bool:
         """It was begun a while ago; else it is noted that it begins now."""
         now = self.now().timestamp()
-        if 0 <= now - self._renewed_at.get(username, float("-inf")) < RENEWED_EVERY_S:
+        if self._renewed.holds(username, now):
             return True
-        self._renewed_at[username] = now
+        self._renewed.failed(username, now, RENEWED_EVERY_S)
         return False
 
     # --- what is known ---

@@ -412,6 +412,17 @@ async def test_rows_that_are_too_old_are_renewed_once_that_costs_no_more_than_wa
     assert without_additions(body) == (await shop.direct("page=10"))[1]
 
 
+async def test_who_waited_for_a_call_of_somebody_else_makes_a_renewal_pay_no_sooner(
+    shop: Shop, database: Database
+) -> None:
+    async with database.connection() as connection:
+        await connection.execute("UPDATE mirror_listings SET fetched_at = now() - interval '7 h'")
+    shop.discogs.latency_ms = 100
+    await asyncio.gather(*(shop.get("page=1") for _ in range(8)))
+    await settled(shop.proxy)
+    assert shop.calls == 1
+
+
 async def test_a_store_whose_checks_have_cost_too_much_is_asked_for_page_by_page(shop: Shop) -> None:
     shop.proxy.app[keys.MIRROR].may_check = lambda _: False
     assert "detail=mirror" in status_of((await shop.get("page=1"))[0])
