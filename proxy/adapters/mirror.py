@@ -20,7 +20,7 @@ class StoreState:
 
     username: str
     is_mirrored: bool
-    """Its first sweep has ended."""
+    """Its first sweep has ended, and was made true."""
     version: int
     items: int | None
     checked_at: datetime | None
@@ -494,7 +494,7 @@ async def purge(connection: Connection, username: str, *, soft: bool) -> int:
 async def swept(connection: Connection, username: str) -> tuple[int, Sequence[int]]:
     """Pages that the unfinished sweep has read, and the ids on them; 0 and none where there is no sweep."""
     row = await connection.fetchrow("SELECT sweep_page, sweep_ids FROM stores WHERE username = $1", username)
-    return (row["sweep_page"], row["sweep_ids"]) if row and row["sweep_ids"] is not None else (0, ())
+    return (row["sweep_page"], row["sweep_ids"]) if row and row["sweep_page"] else (0, ())
 
 
 async def shown_of_sweep(connection: Connection, username: str) -> Sequence[int]:
@@ -526,6 +526,11 @@ async def save_sweep(
         ids,
         items,
     )
+
+
+async def discard_sweep(connection: Connection, username: str, token: uuid.UUID) -> None:
+    """The next one begins anew; what this one has read is shown until then, if it is the first. Raises LeaseLost."""
+    await held(connection, "UPDATE stores SET sweep_page = 0 WHERE username = $1 AND lease_token = $2", username, token)
 
 
 async def held(connection: Connection, statement: str, *arguments: object) -> None:

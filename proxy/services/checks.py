@@ -1,14 +1,14 @@
 """Checks keep the mirror of a store true: a delta check where there is one, a sweep where there is none yet.
 
-One process at a time works on a store, by a lease. A sweep goes on after a restart where it was; what it reads is shown
-once it is whole, and a delta check follows at once, as the store may have changed while it was read.
+One process at a time works on a store, by a lease. A sweep goes on after a restart where it was; the store may have
+changed while it was read, so a comparison follows at once, and what it made true is shown.
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -103,7 +103,7 @@ class CheckService:
     def __post_init__(self) -> None:
         pages = StorePages(self.upstream, lambda: self.now(), self.content_max_age_s, self.shown)
         self._comparison = Comparison(self.database, pages, self.on_enqueued, self.record, self.content_max_age_s)
-        self._sweep = Sweep(self.database, pages, self.on_enqueued, self.record, self.content_max_age_s)
+        self._sweep = Sweep(self.database, pages, self.on_enqueued, self.record)
         self._long_stores = LongStores(self.database, pages, self._sweep, self.content_max_age_s)
 
     def is_unknown(self, username: str) -> bool:
@@ -224,17 +224,18 @@ class CheckService:
                 look.first_page.set()
 
     async def _sweep_and_compare(self, look: Look, state: StoreState) -> None:
-        """A sweep shows what is on its pages; that it is true a comparison must say. Raises ProxyError."""
+        """What a sweep read is shown once a comparison has made it true. Raises ProxyError."""
         look.found.is_first = not state.is_mirrored or state.purged
         is_to_be_swept = look.found.is_first or look.renew
         if not is_to_be_swept and await self._is_made_true(look, state):
             return
-        await self._sweep.sweep(look)
-        if not await self._is_made_true(look, state):
+        swept = await self._sweep.sweep(look)
+        if not await self._is_made_true(look, state, swept):
+            await self._sweep.discard(look)
             raise UpstreamBroken("Discogs contradicts itself about the store.", CONTRADICTED_S)
 
-    async def _is_made_true(self, look: Look, state: StoreState) -> bool:
+    async def _is_made_true(self, look: Look, state: StoreState, swept: Sequence[int] | None = None) -> bool:
         for _ in range(ATTEMPTS):
-            if await self._comparison.compare(look, state.audit_page):
+            if await self._comparison.compare(look, state, swept):
                 return True
         return False

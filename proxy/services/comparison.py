@@ -13,6 +13,7 @@ from matcher.database import Connection, Database
 from matcher.store import Priority
 from proxy.adapters import doubts, middle, mirror
 from proxy.adapters.doubts import Doubts
+from proxy.adapters.mirror import StoreState
 from proxy.domain.delta import NEWEST, Changes, Contradiction, PageOf, next_step
 from proxy.domain.middle import Middle, has_middle, noted, seen_since, vanished_from_middle, within_reach
 from proxy.domain.rotation import audit_pages, page_of_rotation, pages_in_doubt
@@ -36,15 +37,20 @@ class Comparison:
     record: RecordListings
     content_max_age_s: float
 
-    async def compare(self, look: Look, audit_page: int) -> bool:
-        """Whether the mirror is true now; False where the store changed while it was read. Raises ProxyError."""
+    async def compare(self, look: Look, state: StoreState, swept: Sequence[int] | None = None) -> bool:
+        """Whether the mirror is true now; False where the store changed while it was read. Raises ProxyError.
+
+        The order that a sweep found is made true in the same way, and then shown.
+        """
         async with self.database.connection() as connection:
-            order = await mirror.whole_order(connection, look.username)
+            shown = await mirror.whole_order(connection, look.username)
             middle_ids = await middle.ids(connection, look.username)
             doubted = await doubts.doubts(connection, look.username)
+        before = _Before(state, shown, swept, middle_ids, doubted)
+        order = before.order
         pages = {NEWEST: await self.pages.read(look, NEWEST)}
         items = pages[NEWEST].observed.items
-        audited = audit_pages(audit_page, look.audits, items, self.pages.shown)
+        audited = audit_pages(state.audit_page, look.audits, items, self.pages.shown)
         unseen = _unseen(doubted, order, pages)[:LOOKED_AT]
         wanted = [page_of_rotation(number, self.pages.shown) for number in audited]
         wanted += pages_in_doubt(order, unseen, items, self.pages.shown)
@@ -67,22 +73,21 @@ class Comparison:
                     log.info("check begins again", store=look.username, reason=step.reason)
                     return False
                 case Changes():
-                    await self._write(look, order, middle_ids, step, pages, audited, doubted)
+                    await self._write(look, before, step, pages, audited)
                     return True
 
     async def _write(
         self,
         look: Look,
-        order: Sequence[int],
-        middle_ids: Sequence[int],
+        before: _Before,
         changes: Changes,
         pages: Mapping[PageOf, PageRead],
         audited: Sequence[int],
-        doubted: Doubts,
     ) -> None:
+        middle_ids, doubted = before.middle_ids, before.doubted
         rows = {row.listing_id: row for page in pages.values() for row in page.rows}
         first = pages[NEWEST]
-        vanished = vanished_from_middle(order, changes, middle_ids)
+        vanished = vanished_from_middle(before.order, changes, middle_ids)
         known_before = set(middle_ids)
         changes = replace(
             changes,
@@ -102,7 +107,7 @@ class Comparison:
             added = [rows[each].release_id for each in changes.added]
             queued = await store.enqueue(connection, added, priority=Priority.NEW, store_username=look.username)
             since = await self._middle_seen_since(connection, look, vanished, first)
-            if changes.order != tuple(order):
+            if before.swept is not None or changes.order != tuple(before.shown):
                 await mirror.change(
                     connection,
                     look.username,
@@ -129,9 +134,10 @@ class Comparison:
                 await mirror.touch_rows(connection, look.username)
             back = [each for each in hidden if each in set(changes.order)]
             await mirror.log_sync(connection, look.username, listings=len(rows), new_releases=queued)
-            told = [each for each in edited if is_told(known[each].body, rows[each].body)]
-            added = [*changes.added, *back]
-            await self.record(connection, look.username, added=added, removed=changes.removed, changed=told)
+            if before.state.is_mirrored:  # at first sight no listing is news
+                added, removed = before.news(changes)
+                told = [each for each in edited if is_told(known[each].body, rows[each].body)]
+                await self.record(connection, look.username, added=[*added, *back], removed=removed, changed=told)
         if queued:
             self.on_enqueued()
         found = look.found
@@ -162,6 +168,31 @@ class Comparison:
         if after != before:
             await middle.save(connection, look.username, look.lease, after)
         return since
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What is known as a comparison begins: the order that is `shown`, and what was `swept` just now."""
+
+    state: StoreState
+    shown: Sequence[int]
+    swept: Sequence[int] | None
+    middle_ids: Sequence[int]
+    doubted: Doubts
+
+    @property
+    def order(self) -> Sequence[int]:
+        """What is compared with upstream."""
+        return self.shown if self.swept is None else self.swept
+
+    def news(self, changes: Changes) -> tuple[list[int], list[int]]:
+        """What was added, and what removed. What is only out of reach may still be there."""
+        old, new = [*self.shown, *self.middle_ids], set(changes.order)
+        known, gone, all_is_seen = set(old), set(changes.removed), not any(each < 0 for each in changes.order)
+        return (
+            [each for each in changes.order if each > 0 and each not in known],
+            [each for each in old if each > 0 and each not in new and (all_is_seen or each in gone)],
+        )
 
 
 def _unseen(doubted: Doubts, order: Sequence[int], pages: Mapping[PageOf, PageRead]) -> list[int]:

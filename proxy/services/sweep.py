@@ -1,4 +1,4 @@
-"""A sweep: reads all pages of a store that upstream shows, and shows what it read once it is whole."""
+"""A sweep: reads all pages of a store that upstream shows. A comparison makes true what it read, then shows it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import structlog
 from matcher import store
 from matcher.database import Connection, Database
 from matcher.store import Priority
-from proxy.adapters import middle, mirror
+from proxy.adapters import mirror
 from proxy.domain.budget import Lane
 from proxy.domain.delta import NEWEST, PageOf
-from proxy.domain.middle import seen_since
 from proxy.domain.webhook import is_told
 from proxy.errors import UpstreamBroken
 from proxy.services.store_pages import Look, PageRead, StorePages
@@ -30,10 +29,9 @@ class Sweep:
     pages: StorePages
     on_enqueued: Callable[[], None]
     record: RecordListings
-    content_max_age_s: float
 
-    async def sweep(self, look: Look) -> None:
-        """Read every page that upstream shows. Raises ProxyError."""
+    async def sweep(self, look: Look) -> Sequence[int]:
+        """Read every page that upstream shows; placeholders stand for what it does not. Raises ProxyError."""
         async with self.database.connection() as connection:
             page, swept = await mirror.swept(connection, look.username)
         ids, items, queued, last, shown = list(swept), None, 0, frozenset[int](), self.pages.shown
@@ -58,18 +56,15 @@ class Sweep:
             items = await self._items_of_end(look, page)
         end = await self._far_end(look, ids, items)
         hole = range(-max(0, items - len(ids) - len(end)), 0) if end else ()
-        async with self.database.transaction() as connection:
-            is_first = await mirror.order(connection, look.username) is None
-            before = await mirror.whole_order(connection, look.username)
-            others = await middle.ids(connection, look.username)
-            state = await middle.middle(connection, look.username)
-            since = seen_since(state, self.pages.now(), self.content_max_age_s) if hole else None
-            await mirror.change(connection, look.username, look.lease, [*ids, *hole, *end], seen_since=since)
+        async with self.database.connection() as connection:
             await mirror.log_sync(connection, look.username, listings=len(ids) + len(end), new_releases=queued)
-            if not is_first:  # at first sight no listing is news
-                out_of_reach = [*before, *others] if hole else []  # it may still be there
-                await self._record_swap(connection, look, [*before, *others], [*ids, *end, *out_of_reach])
         log.info("sweep", store=look.username, pages=page, listings=len(ids), request_id=look.trace.request_id)
+        return [*ids, *hole, *end]
+
+    async def discard(self, look: Look) -> None:
+        """What was read is not to be gone on with. Raises LeaseLost."""
+        async with self.database.connection() as connection:
+            await mirror.discard_sweep(connection, look.username, look.lease)
 
     async def _items_of_end(self, look: Look, page: int) -> int:
         """How many listings there are, if `page` can be the last one. Raises UpstreamBroken if it cannot."""
@@ -96,17 +91,6 @@ class Sweep:
                 break
             number += 1
         return end
-
-    async def _record_swap(
-        self, connection: Connection, look: Look, before: Sequence[int], after: Sequence[int]
-    ) -> None:
-        old, new = set(before), set(after)
-        await self.record(
-            connection,
-            look.username,
-            added=[each for each in after if each not in old],
-            removed=[each for each in before if each > 0 and each not in new],
-        )
 
     async def keep(self, connection: Connection, look: Look, read: PageRead) -> int:
         """Write the rows of a page; returns how many releases were queued."""

@@ -156,6 +156,9 @@ async def test_a_sweep_goes_on_where_it_was(database: Database) -> None:
         assert await mirror.swept(connection, STORE) == (2, [3, 2])
         state = await mirror.touch(connection, STORE)
         assert (state.sweep_page, state.items, state.is_mirrored) == (2, 300, False)
+        await mirror.discard_sweep(connection, STORE, token)
+        assert await mirror.swept(connection, STORE) == (0, ()), "the next one begins anew"
+        assert await mirror.shown_of_sweep(connection, STORE) == [3, 2]
         await mirror.change(connection, STORE, token, [3, 2, 1])
         assert await mirror.swept(connection, STORE) == (0, ())
 

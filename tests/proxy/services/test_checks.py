@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
-from matcher.database import Database
+from matcher.database import Connection, Database
 from proxy import keys
 from proxy.adapters import mirror, tracking
 from proxy.domain.budget import Lane
@@ -135,6 +135,34 @@ async def test_a_store_that_changes_while_it_is_swept_is_right_after_the_check(u
     for _ in range(2):
         await unread.check()
     assert sorted(await unread.shown()) == sorted(unread.truth())
+
+
+async def test_what_a_sweep_missed_is_shown_all_the_while_and_not_told_as_gone(mirrored: Mirrored) -> None:
+    """The first row of a page goes to the one before, which has been read, where something above it is sold."""
+    told: list[int] = []
+
+    async def record(
+        connection: Connection,
+        username: str,
+        *,
+        added: Collection[int] = (),
+        removed: Collection[int] = (),
+        changed: Collection[int] = (),
+    ) -> None:
+        told.extend([*added, *removed])
+
+    sweeping = CheckService(mirrored.database, mirrored.checks.upstream, lambda: None, record=record)
+    mirrored.discogs.latency_ms = 20
+    before, sold = await mirrored.shown(), mirrored.truth()[5]
+    running = sweeping.check(STORE, Lane.SWEEP, "test", renew=True)
+    while running.found.pages < 3:
+        await asyncio.sleep(0.002)
+    mirrored.discogs.sell(STORE, sold)
+    while not await running.ended(0.002):
+        assert set(before) - set(await mirrored.shown()) <= {sold}
+    assert running.error is None
+    assert await mirrored.shown() == mirrored.truth()
+    assert told == [sold]
 
 
 async def test_two_processes_share_one_check(mirrored: Mirrored) -> None:
