@@ -438,6 +438,15 @@ async def forget(connection: Connection, username: str) -> None:
     await connection.execute("DELETE FROM stores WHERE username = $1", username)
 
 
+async def to_be_forgotten(connection: Connection, username: str) -> list[int]:
+    """The listings of a store that this transaction is about to forget: nobody changes it from now on."""
+    ids = await connection.fetchval(
+        "SELECT listing_ids || middle_ids FROM stores WHERE username = $1 AND listing_ids IS NOT NULL FOR UPDATE",
+        username,
+    )
+    return [each for each in ids or () if each > 0]
+
+
 async def not_there(connection: Connection, username: str, wanted: Collection[str]) -> None:
     """Upstream says that there is no such user. One of those `wanted`, or pinned, stays known as gone.
 

@@ -135,6 +135,8 @@ class CheckService:
     async def not_there(self, username: str) -> None:
         """Upstream says that there is no such store. Raises DatabaseUnavailable."""
         async with self.database.transaction() as connection:
+            removed = await mirror.to_be_forgotten(connection, username)
+            await self.record(connection, username, removed=removed)  # the releases of listings must be there yet
             await mirror.not_there(connection, username, self.named)
 
     async def not_answered(self, username: str) -> None:

@@ -7,7 +7,8 @@ import json
 import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from proxy.domain import webhook
 from proxy.domain.breaker import Breaker
 from proxy.domain.budget import Lane
 from proxy.domain.webhook import listing_events, signing_key
+from proxy.services.checks import GONE_AFTER_S
 from proxy.services.webhooks import WebhookService, record_match_rejected
 from tests.conftest import STORE, Proxy, StartProxy
 from tests.process import proxy_process
@@ -116,6 +118,19 @@ async def test_a_listing_that_is_hidden_is_told_and_so_is_that_it_came_back(watc
     await watched.check()
     (back,) = await watched.told(1)
     assert (back["type"], back["data"]["listing_id"]) == ("listing.added", listing_id)
+
+
+async def test_of_a_store_that_is_gone_all_listings_are_told_as_removed_once_that_is_sure(watched: Watched) -> None:
+    checks, listed = watched.proxy.app[keys.CHECKS], watched.discogs.catalogue.for_sale(STORE)
+    watched.discogs.delete_user(STORE)
+    for now in (datetime.now(UTC), datetime.now(UTC) + timedelta(seconds=GONE_AFTER_S + 60)):
+        assert watched.shop.events == []
+        checks.now = partial(datetime.fromtimestamp, now.timestamp(), UTC)
+        await checks.check(STORE, Lane.CHECK, "test").ended()
+    events = await watched.told(len(listed))
+    assert {each["type"] for each in events} == {"listing.removed"}
+    told = {each["data"]["listing_id"]: each["data"]["release_id"] for each in events}
+    assert told == {each.id: each.release_id for each in listed}
 
 
 async def test_a_matched_release_is_told_for_each_store_that_sells_it(watched: Watched) -> None:
