@@ -220,8 +220,9 @@ class StoreService:
         error = check.error
         if error is None:
             return
-        if isinstance(error, NotFound):  # this request may have made it known again
-            await self.checks.not_there(username)
+        if isinstance(error, NotFound):
+            if not seen_before:  # this request may have made it known again; of a mirror the check decides
+                await self.checks.not_there(username)
         elif seen_before and isinstance(error, ProxyError):
             raise too_old(error)
         else:

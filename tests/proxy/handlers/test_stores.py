@@ -232,6 +232,20 @@ async def test_rows_that_are_too_old_are_read_again_without_being_asked(
 # --- the feed -----------------------------------------------------------------------------------------------------
 
 
+async def test_one_404_does_not_throw_away_a_mirror_that_is_too_old_to_be_shown(
+    proxy: Proxy, discogs: SimulatedDiscogs, database_dsn: str
+) -> None:
+    await whole(proxy)
+    await checked(proxy)
+    connection = await asyncpg.connect(database_dsn)
+    await connection.execute("UPDATE mirror_listings SET fetched_at = now() - interval '7 hours'")
+    discogs.add_fault(Fault(kind="status", status=404))
+    response, _ = await proxy.get(PATH)
+    assert response.status == 404
+    assert await connection.fetchval("SELECT count(*) FROM mirror_listings") == 120
+    await connection.close()
+
+
 def ids_by_age(discogs: SimulatedDiscogs, *stores: str) -> list[int]:
     rows = [row for store in stores for row in discogs.catalogue.for_sale(store)]
     return [row.id for row in sorted(rows, key=lambda row: (row.posted, row.id), reverse=True)]
