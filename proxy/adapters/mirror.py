@@ -452,12 +452,21 @@ async def not_there(connection: Connection, username: str, wanted: Collection[st
 
     To be called in a transaction.
     """
+    await _begin_anew(connection, username, is_named=username in wanted, is_gone=True)
+
+
+async def _begin_anew(connection: Connection, username: str, *, is_named: bool = False, is_gone: bool = False) -> None:
+    """Drop all that is known of a store but that an operator, or the settings, want it."""
     is_pinned = bool(await connection.fetchval("DELETE FROM stores WHERE username = $1 RETURNING pinned", username))
-    if is_pinned or username in wanted:
+    if is_pinned or is_named:
         await connection.execute(
-            "INSERT INTO stores (username, requested_at, pinned, gone_at) VALUES ($1, 'epoch', $2, now())",
+            """
+            INSERT INTO stores (username, requested_at, pinned, gone_at)
+            VALUES ($1, 'epoch', $2, CASE WHEN $3 THEN now() END)
+            """,
             username,
             is_pinned,
+            is_gone,
         )
 
 
@@ -486,14 +495,17 @@ async def forget_never_seen(connection: Connection, wanted: Collection[str]) -> 
 
 
 async def purge(connection: Connection, username: str, *, soft: bool) -> int:
-    """Softly: the next request starts a sweep. Else the listings go as well; returns how many are concerned."""
+    """Softly: the next request starts a sweep. Else the listings go as well; returns how many are concerned.
+
+    To be called in a transaction.
+    """
     found = await connection.fetchval(
         "SELECT coalesce(cardinality(listing_ids), 0) FROM stores WHERE username = $1", username
     )
     if soft:
         await connection.execute("UPDATE stores SET purged = true WHERE username = $1", username)
     else:
-        await forget(connection, username)
+        await _begin_anew(connection, username)
     return int(found or 0)
 
 

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from matcher.database import Connection, Database
-from proxy.adapters import mirror
+from proxy.adapters import mirror, tracking
 from proxy.adapters.mirror import LeaseLost, MirrorRow
 
 STORE = "a_store"
@@ -44,6 +44,18 @@ async def test_a_store_is_made_known_though_it_is_forgotten_in_that_moment(datab
                 await mirror.forget(connection, STORE)
 
     await asyncio.gather(make_known(), forget())
+
+
+async def test_a_store_that_an_operator_wants_is_still_wanted_when_its_listings_are_dropped(database: Database) -> None:
+    async with database.connection() as connection:
+        for username in ("wanted", "other"):
+            await mirror.touch(connection, username)
+        await tracking.pin(connection, "wanted")
+        for username in ("wanted", "other"):
+            await mirror.purge(connection, username, soft=False)
+        assert [each.username for each in await mirror.states(connection)] == ["wanted"]
+        assert [each.is_pinned for each in await tracking.stores(connection, [])] == [True]
+        assert await tracking.gone(connection, []) == {}
 
 
 async def test_a_store_that_is_read_anew_repeats_no_version(database: Database) -> None:
