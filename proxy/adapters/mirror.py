@@ -10,6 +10,9 @@ from datetime import datetime, timedelta
 from matcher.database import Connection
 
 TOMBSTONES_KEPT = timedelta(days=30)
+FORGETTING_TIMEOUT_S = 60.0
+"""Of a store with all its rows: nobody waits for that."""
+
 CLOCK_SET_BACK = timedelta(minutes=10)
 """No page is written so long after it was asked for: a row newer by more was written while the clock was wrong."""
 
@@ -492,6 +495,27 @@ async def forget_never_seen(connection: Connection, wanted: Collection[str]) -> 
         """,  # noqa: S608 - ours
         list(wanted),
     )
+
+
+async def forget_one_unasked(connection: Connection, wanted: Collection[str]) -> bool:
+    """Of the stores that nobody wants tracked, or asked for in a day: their rows are too old to be shown.
+
+    One at a time, as a long one takes a while. Whether there was one.
+    """
+    status = await connection.execute(
+        """
+        DELETE FROM stores WHERE username = (
+          SELECT username FROM stores
+          WHERE NOT pinned AND NOT tracked AND username <> ALL($1::text[])
+            AND greatest(requested_at, created_at) < now() - interval '1 day'
+            AND (lease_until IS NULL OR lease_until < now())
+          LIMIT 1 FOR UPDATE SKIP LOCKED
+        )
+        """,
+        list(wanted),
+        timeout=FORGETTING_TIMEOUT_S,
+    )
+    return status == "DELETE 1"
 
 
 async def purge(connection: Connection, username: str, *, soft: bool) -> int:

@@ -32,6 +32,9 @@ TICK_S = 1.0
 TICK_LEAST_S = 0.05
 PROGRESS_S = 60.0
 HOUSEKEEPING_S = 3600.0
+FORGOTTEN_AT_ONCE = 200
+"""Stores, each hour: a crawler of names must not fill the database."""
+
 ALL = "*"
 """Held down in place of each store, while Discogs fails altogether; no username."""
 
@@ -176,6 +179,9 @@ class Scheduler:
             for username in self.named:
                 await mirror.make_known(connection, username)
             await mirror.forget_never_seen(connection, self.named)
+            for _ in range(FORGOTTEN_AT_ONCE):
+                if not await mirror.forget_one_unasked(connection, self.named):
+                    break
             await tracking.forget_hours(connection)
         self._housekeeping_at = self.clock()
 

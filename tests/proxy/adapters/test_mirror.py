@@ -58,6 +58,27 @@ async def test_a_store_that_an_operator_wants_is_still_wanted_when_its_listings_
         assert await tracking.gone(connection, []) == {}
 
 
+async def test_stores_that_nobody_asked_for_in_a_day_are_forgotten_one_by_one_unless_they_are_wanted(
+    database: Database,
+) -> None:
+    names = ("asked", "named", "pinned", "tracked", "leased", "old", "older")
+    async with database.connection() as connection:
+        for name in names:
+            await mirror.touch(connection, name)
+        await connection.execute(
+            """
+            UPDATE stores SET pinned = username = 'pinned', tracked = username = 'tracked', listing_ids = '{1}',
+              lease_until = CASE WHEN username = 'leased' THEN now() + interval '1 minute' END,
+              created_at = now() - interval '2 days',
+              requested_at = CASE WHEN username = 'asked' THEN now() ELSE 'epoch' END
+            """
+        )
+        await mirror.note(connection, "shown")
+        forgotten = [await mirror.forget_one_unasked(connection, ["named"]) for _ in range(3)]
+        assert forgotten == [True, True, False]
+        assert {each.username for each in await mirror.states(connection)} == {*names, "shown"} - {"old", "older"}
+
+
 async def test_a_store_that_is_read_anew_repeats_no_version(database: Database) -> None:
     async with database.connection() as connection:
         seen = set()
