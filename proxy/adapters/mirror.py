@@ -377,10 +377,13 @@ async def change(
     token: uuid.UUID,
     listing_ids: Sequence[int],
     *,
+    swept: bool = True,
     removed: Collection[int] = (),
     seen_since: datetime | None = None,
 ) -> None:
     """Show these ids, whose rows are written, from now on; what is no longer among them vanished. Raises LeaseLost.
+
+    `swept`: they come of a sweep, which has then ended; else one that is under way or wanted goes on.
 
     Where upstream shows not all of a store it may only have gone out of reach: unless it is one of `removed`, or was
     not `seen_since`.
@@ -388,12 +391,15 @@ async def change(
     await held(
         connection,
         """
-        UPDATE stores SET listing_ids = $3, version = version + 1, sweep_ids = NULL, sweep_page = 0, purged = false
+        UPDATE stores SET listing_ids = $3, version = version + 1,
+          sweep_ids = CASE WHEN $4 THEN NULL ELSE sweep_ids END, sweep_page = CASE WHEN $4 THEN 0 ELSE sweep_page END,
+          purged = purged AND NOT $4
         WHERE username = $1 AND lease_token = $2
         """,
         username,
         token,
         listing_ids,
+        swept,
     )
     await connection.execute(
         """

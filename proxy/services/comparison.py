@@ -113,6 +113,7 @@ class Comparison:
                     look.username,
                     look.lease,
                     changes.order,
+                    swept=before.swept is not None,
                     removed=changes.removed,
                     seen_since=since,
                 )

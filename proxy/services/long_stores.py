@@ -76,7 +76,8 @@ class LongStores:
     async def _write(self, look: Look, found: Middle, read: PageRead) -> None:
         async with self.database.transaction() as connection:
             known = await mirror.rows(connection, look.username, read.observed.ids)
-            await self.sweep.keep(connection, look, read)
+            queued = await self.sweep.keep(connection, look, read)
             if any(row.listing_id in known and known[row.listing_id].body != row.body for row in read.rows):
                 await mirror.touch_rows(connection, look.username)
             await middle.save(connection, look.username, look.lease, found)
+        self.sweep.kept(queued)

@@ -47,7 +47,9 @@ class Sweep:
             ids += [each for each in read.observed.ids if each not in seen]
             async with self.database.transaction() as connection:
                 await mirror.save_sweep(connection, look.username, look.lease, page=page, ids=ids, items=items)
-                queued += await self.keep(connection, look, read)
+                new = await self.keep(connection, look, read)
+            queued += new
+            self.kept(new)
             look.found.pages += 1
             look.first_page.set()
             if page >= -(-items // shown.per_page):
@@ -83,7 +85,8 @@ class Sweep:
             if read is None:
                 break
             async with self.database.transaction() as connection:
-                await self.keep(connection, look, read)
+                queued = await self.keep(connection, look, read)
+            self.kept(queued)
             look.found.pages += 1
             new = [each for each in read.observed.ids if each not in seen]
             end = new[::-1] + end
@@ -92,8 +95,12 @@ class Sweep:
             number += 1
         return end
 
+    def kept(self, queued: int) -> None:
+        if queued:
+            self.on_enqueued()
+
     async def keep(self, connection: Connection, look: Look, read: PageRead) -> int:
-        """Write the rows of a page; returns how many releases were queued."""
+        """Write the rows of a page; returns how many releases were queued, for `kept` once that is committed."""
         shown = await mirror.shown_bodies(connection, look.username, [row.listing_id for row in read.rows])
         rows = await self.pages.with_pictures(connection, look.username, read.rows)
         await mirror.write_rows(connection, look.username, rows)
@@ -101,8 +108,6 @@ class Sweep:
             await mirror.write_seller(connection, look.username, read.seller)
         releases = [row.release_id for row in read.rows]
         queued = await store.enqueue(connection, releases, priority=Priority.HISTORY, store_username=look.username)
-        if queued:
-            self.on_enqueued()
         changed = [row.listing_id for row in rows if is_told(shown.get(row.listing_id, row.body), row.body)]
         await self.record(connection, look.username, changed=changed)
         return queued

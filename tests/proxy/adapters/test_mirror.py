@@ -231,3 +231,21 @@ async def test_bodies_are_shown_once_the_first_sweep_has_ended_and_until_they_ar
         assert await mirror.shown_bodies(connection, STORE, [1, 2, 3]) == {1: b"one", 2: b"two"}
         await mirror.change(connection, STORE, token, [1])
         assert await mirror.shown_bodies(connection, STORE, [1, 2, 3]) == {1: b"one"}
+
+
+async def test_a_check_that_finds_a_change_leaves_a_wanted_or_unfinished_sweep_alone(database: Database) -> None:
+    async with database.transaction() as connection:
+        await mirror.make_known(connection, STORE)
+        token = await mirror.lease(connection, STORE, 60)
+        assert token is not None
+        await mirror.change(connection, STORE, token, [2, 1])
+        await mirror.save_sweep(connection, STORE, token, page=1, ids=[2], items=2)
+        await mirror.purge(connection, STORE, soft=True)
+        await mirror.change(connection, STORE, token, [2], swept=False)
+        state = await mirror.state(connection, STORE)
+        assert state is not None
+        assert (state.purged, state.sweep_page) == (True, 1)
+        await mirror.change(connection, STORE, token, [2])
+        state = await mirror.state(connection, STORE)
+        assert state is not None
+        assert (state.purged, state.sweep_page) == (False, 0)
