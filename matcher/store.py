@@ -256,7 +256,7 @@ async def audio(connection: Connection, release_ids: Collection[int]) -> dict[in
         int(Priority.SEEN),
         UNMATCHED_REST_DAYS,
     )
-    return {release_id: _audio(list(found)) for release_id, found in groupby(rows, key=itemgetter("release_id"))}
+    return {release_id: _audio(list(found)) for release_id, found in groupby(rows, key=itemgetter(0))}
 
 
 def _audio(rows: Sequence[Record]) -> Audio:
@@ -265,7 +265,7 @@ def _audio(rows: Sequence[Record]) -> Audio:
     return Audio(
         status=_status(status, has_audio=has_audio),
         persisted=persisted,
-        matches=() if track_index is None else tuple(StoredMatch(*row[5:]) for row in rows),
+        matches=() if track_index is None else tuple([StoredMatch._make(row[5:]) for row in rows]),
         due=Due.A_PLACE if status is None else Due.SOONER if sooner else Due.NOTHING,
     )
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from matcher.database import Connection
 
@@ -36,8 +37,7 @@ class StoreState:
     """Pages that an unfinished sweep has read; 0: none is under way."""
 
 
-@dataclass(frozen=True, slots=True)
-class MirrorRow:
+class MirrorRow(NamedTuple):
     """One listing as the public sees it; `body` is its JSON with the seller left null."""
 
     listing_id: int
@@ -148,7 +148,7 @@ async def rows(connection: Connection, username: str, listing_ids: Collection[in
         username,
         listing_ids,
     )
-    return {row[0]: MirrorRow(*row) for row in found}
+    return {row[0]: MirrorRow._make(row) for row in found}
 
 
 async def shown_bodies(connection: Connection, username: str, listing_ids: Collection[int]) -> dict[int, bytes]:

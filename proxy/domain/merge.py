@@ -27,25 +27,29 @@ class Audience:
 
 def audio_matches(audio: Audio, audience: Audience) -> list[dict[str, object]]:
     """The best visible match of each track, in the order of the tracklist; rows arrive best first."""
-    best: dict[tuple[int, int | None], StoredMatch] = {}
-    for match in filter(audience.sees, audio.matches):
-        best.setdefault((match.track_index, match.sub_index), match)
-    return [_match_object(match) for match in best.values()]
+    found: list[dict[str, object]] = []
+    last = None
+    for match in audio.matches:  # those of a track are neighbours
+        place = match[:2]
+        if place != last and audience.sees(match):
+            found.append(_match_object(match))
+            last = place
+    return found
 
 
 def _match_object(match: StoredMatch) -> dict[str, object]:
-    sub_track = {} if match.sub_index is None else {"sub_index": match.sub_index}
+    track_index, sub_index, position, title, platform, match_url, confidence, approved, verified_by, verified_at = match
     return {
-        "track_index": match.track_index,
-        **sub_track,
-        "position": match.position,
-        "title": match.title,
-        "platform": match.platform,
-        "match_url": match.match_url,
-        "confidence": round(match.confidence, 1),
-        "approved": match.approved,
-        "verified_by": match.verified_by,
-        "verified_at": timestamp(match.verified_at),
+        "track_index": track_index,
+        **({} if sub_index is None else {"sub_index": sub_index}),
+        "position": position,
+        "title": title,
+        "platform": platform,
+        "match_url": match_url,
+        "confidence": round(confidence, 1),
+        "approved": approved,
+        "verified_by": verified_by,
+        "verified_at": timestamp(verified_at) if verified_at else None,
     }
 
 

@@ -132,6 +132,8 @@ def rewrite_origins(text: bytes, origins: Iterable[str], public: str) -> bytes:
 
 def _rewritten(text: bytes, origin: bytes, public: bytes, slash: bytes) -> bytes:
     """Before a path, where nearly all of them stand, without a pattern: that takes a tenth of the time."""
+    if origin not in text:
+        return text
     if origin not in public:
         text = text.replace(origin + slash, public + slash)
     if origin in text:

@@ -204,7 +204,7 @@ def _body(
         row.body if known is None else enriched_row(row.body, known.get(row.release_id, NOTHING_KNOWN), audience)
         for row in found.rows
     ]
-    return head[:-1] + b',"listings":[' + joined(rows, found.seller, rewrite) + b"]}"
+    return b"".join((head[:-1], b',"listings":[', joined(rows, found.seller, rewrite), b"]}"))
 
 
 def _as_asked(request: ShopRequest, page: dict[str, object]) -> dict[str, object]:

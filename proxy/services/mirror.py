@@ -219,15 +219,15 @@ class MirrorService:
             if any(each < 0 for each in ids):
                 return AskUpstream()
             found = await mirror.rows(connection, asked.username, ids)
-        rows = [found[each] for each in ids if each in found and self._may_leave(found[each])]
         if len(found) < len(ids):
             return RENEW
-        if len(rows) < len(ids):
+        rows = [found[each] for each in ids]
+        if not all(map(self._may_leave, {row.fetched_at for row in rows})):  # a page was read at one time, or at few
             return replace(RENEW, pages=pages_of(len(order.ids)))
         return _View(asked, state, order, rows)
 
-    def _may_leave(self, row: MirrorRow) -> bool:
-        return may_leave(self._ago_s(row.fetched_at), self.content_max_age_s)
+    def _may_leave(self, fetched_at: datetime) -> bool:
+        return may_leave(self._ago_s(fetched_at), self.content_max_age_s)
 
     def _ago_s(self, moment: datetime) -> float:
         return (self.now() - moment).total_seconds()

@@ -149,7 +149,7 @@ def _with_pictures(row: MirrorRow, rich: MirrorRow | None) -> MirrorRow:
     if rich is None or not isinstance(listing, dict) or not isinstance(known, dict):
         return row
     body = encode_json(with_pictures_of(known, listing))
-    return row if is_poor(body) else replace(row, body=body, fetched_at=rich.fetched_at)
+    return row if is_poor(body) else row._replace(body=body, fetched_at=rich.fetched_at)
 
 
 def _id_of(listing: Mapping[str, object]) -> int | None:

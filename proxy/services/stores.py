@@ -272,7 +272,8 @@ class StoreService:
         page = asked.page or Page(1, CHUNK)
         bodies = [chunk.body async for chunk in self._chunks(asked, page.cut(ids)) if chunk.shown]
         persisted = await self._persisted(asked, shown, ids)
-        yield b'{"results":[' + b",".join(bodies)
+        yield b'{"results":['
+        yield b",".join(bodies)
         yield _tail(cache_stats(persisted, len(ids)), page.as_json(len(ids)), shown.coverage)
 
     async def _persisted(self, asked: Asked, shown: _Shown, ids: Sequence[int]) -> int:
