@@ -249,6 +249,7 @@ async def audio(connection: Connection, release_ids: Collection[int]) -> dict[in
         LEFT JOIN LATERAL (
           SELECT CASE WHEN m.sub_index IS NULL THEN r.tracklist -> m.track_index
                       ELSE r.tracklist -> m.track_index -> 'sub_tracks' -> m.sub_index END AS track
+          OFFSET 0  -- found once, not for each of its members
         ) AS entry ON true
         ORDER BY wanted.release_id, m.track_index, m.sub_index NULLS FIRST, m.approved DESC, m.confidence DESC, m.id
         """,

@@ -133,9 +133,10 @@ def joined(rows: Sequence[bytes], seller: bytes | None, rewrite: Callable[[bytes
     """
     if seller is None:
         return rewrite(b",".join(rows))
-    if any(row.count(NO_SELLER) != 1 for row in rows):
+    between = rewrite(b",".join(rows)).split(NO_SELLER)
+    if len(between) != len(rows) + 1 or not all(NO_SELLER in row for row in rows):
         return rewrite(b",".join(_with_seller(row, seller) for row in rows))
-    return rewrite(b",".join(rows)).replace(NO_SELLER, b'"seller":' + rewrite(seller))
+    return (b'"seller":' + rewrite(seller)).join(between)
 
 
 def _with_seller(row: bytes, seller: bytes) -> bytes:
@@ -185,9 +186,9 @@ def store_row(
     if not isinstance(listing, dict):
         return row
     flat = _flat(listing, store_username, audio, audience, fetched_at)
-    if not listing.keys().isdisjoint((*flat, *details)):
+    if not (listing.keys().isdisjoint(flat) and listing.keys().isdisjoint(details)):
         return encode_json(store_result(listing, store_username, audio, details, audience, fetched_at))
-    told = b"".join(b',"%s":%s' % (name.encode(), value) for name, value in details.items())
+    told = b"".join([b',"%s":%s' % (name.encode(), value) for name, value in details.items()])
     return b"%s,%s%s}" % (row[:-1], encode_json(flat)[1:-1], told)
 
 

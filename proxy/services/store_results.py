@@ -57,19 +57,22 @@ class Known:
     sellers: Mapping[str, bytes | None]
 
 
-async def known_of(connection: Connection, rows: Collection[MirrorRow], usernames: Collection[str]) -> Known:
+async def known_of(connection: Connection, rows: Collection[MirrorRow], sellers: Mapping[str, bytes | None]) -> Known:
     releases = {row.release_id for row in rows}
-    return Known(
-        await store.audio(connection, releases),
-        await store.details(connection, releases),
-        {username: await mirror.seller(connection, username) for username in usernames},
-    )
+    return Known(await store.audio(connection, releases), await store.details(connection, releases), sellers)
 
 
 async def chunks(
-    database: Database, username: str, listing_ids: Sequence[int], view: View, now: Callable[[], datetime]
+    database: Database,
+    username: str,
+    listing_ids: Sequence[int],
+    seller: bytes | None,
+    view: View,
+    now: Callable[[], datetime],
 ) -> AsyncIterator[Chunk]:
-    """In the order of `listing_ids`. No connection is held between two chunks: the client may be slow.
+    """In the order of `listing_ids`, all with this `seller`.
+
+    No connection is held between two chunks: the client may be slow.
 
     What vanishes meanwhile leaves its row behind, so that all is of one version of the mirror. Raises Degraded where
     the store itself was dropped, DatabaseUnavailable.
@@ -77,7 +80,7 @@ async def chunks(
     for ids in _cut(listing_ids):
         async with database.connection() as connection:
             found = await mirror.rows(connection, username, ids)
-            known = await known_of(connection, found.values(), [username])
+            known = await known_of(connection, found.values(), {username: seller})
         if len(found) < len(ids):
             raise Degraded("The store was dropped while it was read.", 5)
         rows = [(username, found[each]) for each in ids]

@@ -68,12 +68,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What may be shown of a store: ids oldest first, of `total` that it has. `aged` are too old to be shown."""
+    """What may be shown of a store: ids oldest first, of `total` that it has. `aged` are too old to be shown.
+
+    `seller` is the object of every row, as JSON.
+    """
 
     state: StoreState
     ids: Sequence[int]
     total: int
     aged: int
+    seller: bytes | None
     waited: bool = False
 
     @property
@@ -152,7 +156,7 @@ class StoreService:
 
     async def _followed(self, known: Sequence[StoreState], trace: Trace) -> list[_Shown]:
         """Those of the known stores that are tracked. They count as asked for; the stalest are checked behind."""
-        followed = [_Shown(each, (), 0, 0) for each in known if self.is_tracked(each.username)]
+        followed = [_Shown(each, (), 0, 0, None) for each in known if self.is_tracked(each.username)]
         due = [each for each in followed if self._is_due(each.state) and not self.checks.is_held(each.state.username)]
         for each in sorted(due, key=lambda shown: self._age_s(shown.state), reverse=True)[:CHECKS_AT_ONCE]:
             await self._begin(each, Lane.CHECK, trace)
@@ -165,9 +169,10 @@ class StoreService:
                 state, order, ids = await self._known(connection, username)
             real = Backwards(ids)
             aged = await self._too_old(connection, username, real)
+            seller = order.seller if order else await mirror.seller(connection, username)
         total = len(order.ids) if order else state.items or 0
         shown = [each for each in real if each not in aged] if aged else real
-        return _Shown(state, shown, total, len(aged))
+        return _Shown(state, shown, total, len(aged), seller)
 
     async def _known(self, connection: Connection, username: str) -> tuple[StoreState, Order | None, Sequence[int]]:
         """The ids are newest first: of the mirror, or of the sweep that fills it. It is made known at first sight."""
@@ -251,15 +256,15 @@ class StoreService:
         origins = (self.upstream_origin, OFFICIAL_API_URL)
         return View(audience, public_origin, origins, fields, self.content_max_age_s)
 
-    def _chunks(self, asked: Asked, ids: Sequence[int]) -> AsyncIterator[Chunk]:
+    def _chunks(self, asked: Asked, shown: _Shown, ids: Sequence[int]) -> AsyncIterator[Chunk]:
         view = self._view(asked.audience, asked.public_origin, asked.query.fields)
-        return chunks(self.database, asked.username, ids, view, self.now)
+        return chunks(self.database, asked.username, ids, shown.seller, view, self.now)
 
     async def _whole(self, asked: Asked, shown: _Shown, ids: Sequence[int]) -> AsyncIterator[bytes]:
         """What is counted and left out is known at the end."""
         persisted = count = left_out = 0
         yield b'{"results":['
-        async for chunk in self._chunks(asked, ids):
+        async for chunk in self._chunks(asked, shown, ids):
             if chunk.shown:
                 yield b"," + chunk.body if count else chunk.body
             persisted, count, left_out = persisted + chunk.persisted, count + chunk.shown, left_out + chunk.left_out
@@ -270,7 +275,7 @@ class StoreService:
 
     async def _paged(self, asked: Asked, shown: _Shown, ids: Sequence[int]) -> AsyncIterator[bytes]:
         page = asked.page or Page(1, CHUNK)
-        bodies = [chunk.body async for chunk in self._chunks(asked, page.cut(ids)) if chunk.shown]
+        bodies = [chunk.body async for chunk in self._chunks(asked, shown, page.cut(ids)) if chunk.shown]
         persisted = await self._persisted(asked, shown, ids)
         yield b'{"results":['
         yield b",".join(bodies)
@@ -291,7 +296,8 @@ class StoreService:
             names = [state.username for state in stores]
             found = await mirror.newest(connection, names, query.limit, after, *self._window())
             rows = [each.row for each in found]
-            known = await known_of(connection, rows, {each.store_username for each in found})
+            sellers = {each: await mirror.seller(connection, each) for each in {row.store_username for row in found}}
+            known = await known_of(connection, rows, sellers)
         if not found and after is None and any(state.items for state in stores):
             raise Degraded("What is stored of the stores is too old to be shown.", AGAIN_S)
         pairs = [(each.store_username, each.row) for each in found]
