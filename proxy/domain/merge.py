@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from matcher.models import Audio, ProcessingStatus, StoredMatch
 from proxy.domain.wire import decode_json, encode_json
@@ -39,18 +40,27 @@ def audio_matches(audio: Audio, audience: Audience) -> list[dict[str, object]]:
 
 def _match_object(match: StoredMatch) -> dict[str, object]:
     track_index, sub_index, position, title, platform, match_url, confidence, approved, verified_by, verified_at = match
-    return {
+    told: dict[str, object] = {
         "track_index": track_index,
-        **({} if sub_index is None else {"sub_index": sub_index}),
+        "sub_index": sub_index,
         "position": position,
         "title": title,
         "platform": platform,
         "match_url": match_url,
-        "confidence": round(confidence, 1),
+        "confidence": _tenths(confidence),
         "approved": approved,
         "verified_by": verified_by,
         "verified_at": timestamp(verified_at) if verified_at else None,
     }
+    if sub_index is None:
+        del told["sub_index"]
+    return told
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _tenths(confidence: float) -> float:
+    """Rounded, which takes longer than all else of a match; there are few values."""
+    return round(confidence, 1)
 
 
 def timestamp(moment: datetime | None) -> str | None:
