@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from matcher.domain.scoring import score
-from matcher.models import Candidate, Match, Release, Track
+from matcher.models import Candidate, Match, Reason, Release, Track
 
 WIDTH = 100
 
@@ -34,10 +34,7 @@ def _match_lines(release: Release, track: Track, match: Match | None, candidates
         yield "      no match"
     else:
         yield f"  {match.score.confidence:5.1f}  {_candidate(match.candidate)}"
-        for reason in match.score.reasons:
-            yield f"           {reason.weight:+5.2f}  {reason.name}" + (
-                f": {clipped(reason.detail, 60)}" * bool(reason.detail)
-            )
+        yield from as_lines(match.score.reasons)
     others = [
         (score(track, each, release).confidence, each) for each in candidates if not match or each != match.candidate
     ]
@@ -46,12 +43,18 @@ def _match_lines(release: Release, track: Track, match: Match | None, candidates
         yield f"  {confidence:5.1f}  runner-up: {clipped(runner_up.title, 60)}  [{clock(runner_up.duration_s)}]"
 
 
+def as_lines(reasons: Sequence[Reason]) -> Iterator[str]:
+    for reason in reasons:
+        detail = f": {clipped(reason.detail, 60)}" if reason.detail else ""
+        yield f"           {reason.weight:+5.2f}  {reason.name}{detail}"
+
+
 def _candidate(candidate: Candidate) -> str:
     return f"{clipped(candidate.title, 60)}  [{clock(candidate.duration_s)}]  {candidate.url}"
 
 
-def clock(seconds: int | None) -> str:
-    return "-:--" if seconds is None else f"{seconds // 60}:{seconds % 60:02}"
+def clock(seconds: float | None) -> str:
+    return "-:--" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 def clipped(text: str, width: int) -> str:

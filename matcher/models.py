@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One playable entry of a tracklist: a track, or a sub-track of an index track. Headings are not tracks."""
+    """One playable entry of a tracklist: a track, an index track, or one of its sub-tracks. Headings are not."""
 
     track_index: int
     """Index in the release's `tracklist` array."""
@@ -20,7 +20,9 @@ class Track:
     title: str
     artists: tuple[str, ...]
     """The track's own artists, empty where the release's artists apply."""
-    duration_s: int | None
+    duration_s: float | None
+    whole: str = ""
+    """Title of the index track that a sub-track belongs to, or of the heading above a track."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Candidate:
     """Where it plays, for instance `youtube`."""
     url: str
     title: str
-    duration_s: int | None = None
+    duration_s: float | None = None
     description: str = ""
     channel: str | None = None
     artist: str | None = None
@@ -74,12 +76,21 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Confidences 0–100 of the best other pair of the same candidate, and of the same track; 0: there is none."""
+
+    other_track: float = 0.0
+    other_candidate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """A candidate assigned to a track, with its score."""
 
     track: Track
     candidate: Candidate
     score: Score
+    standing: Standing = Standing()
 
 
 class ProcessingStatus(StrEnum):

@@ -410,7 +410,7 @@ def _match_row(release_id: int, judged: JudgedMatch) -> tuple[object, ...]:
         judged.approved,
         candidate.provider,
         candidate.title,
-        candidate.duration_s,
+        None if candidate.duration_s is None else round(candidate.duration_s),
         orjson.dumps(reasons).decode(),
     )
 

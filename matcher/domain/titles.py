@@ -1,84 +1,84 @@
-"""Titles and names as words that can be compared: folded, split into a base and a version, freed of Discogs' habits."""
+"""Titles taken apart into phrases between dashes and in brackets; a track's into song, subtitle and version."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from anyascii import anyascii
+from matcher.domain.versions import EVERY
+from matcher.domain.words import CACHED, Words, fold
 
-from matcher.domain.versions import EVERY, kinds
-
-CACHED = 65_536
-
-DISAMBIGUATION = re.compile(r"\s*\(\d+\)\s*$")
-LAST_ARTICLE = re.compile(r"^(.*),\s*(the|a|an|der|die|das|les?|la|los|las|el|il)$", re.IGNORECASE)
-APOSTROPHES = re.compile(r"['’`´]")
-NOT_A_WORD = re.compile(r"[^a-z0-9]+")
-BRACKETS = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]?")
-SEPARATORS = re.compile(r"\s+[-–—|~•:]+\s+|\s+//+\s+")
-FEATURING = re.compile(r"\b(?:feat|ft|featuring|with)\b\.?.*$", re.IGNORECASE)
-SAME_WORDS = {"n": "and", "pt": "part", "vol": "volume", "rmx": "remix", "no": "number", "vs": "versus"}
-
-VARIOUS = frozenset({"various", "various artists", "unknown artist", "no artist", "va"})
+BRACKETS = re.compile(r"[(\[{【「『]([^()\[\]{}【】「」『』]*)[)\]}】」』]?")
+DASHES = r"[-–—‐]"
+SEPARATORS = re.compile(
+    rf"\s+(?:{DASHES}|[|~•:▶►·])+\s+|\s+{DASHES}{{1,3}}(?=\w)|(?<=\w){DASHES}{{1,3}}\s+|\s*//+\s*|\s*\|\s*|:\s+"
+    rf"|\s+\u200e?{DASHES}\s*\u200e?"
+)
 
 
-@lru_cache(CACHED)
-def fold(text: str) -> tuple[str, ...]:
-    """Lower-case words in Latin letters: `Ænima`, `ＡＢＣ` and `Кино` become comparable."""
-    plain = anyascii(unicodedata.normalize("NFKC", text.replace("&", " and "))).lower()
-    words = NOT_A_WORD.sub(" ", APOSTROPHES.sub("", plain)).split()
-    return tuple(SAME_WORDS.get(word, word) for word in words)
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """What stands between two dashes, or in brackets."""
 
-
-@lru_cache(CACHED)
-def fold_name(name: str) -> tuple[str, ...]:
-    """An artist's or label's name without Discogs' `(2)` and `*`, `X, The` put right."""
-    bare = DISAMBIGUATION.sub("", name).rstrip("* ")
-    if found := LAST_ARTICLE.match(bare):
-        bare = f"{found[2]} {found[1]}"
-    return fold(bare)
-
-
-def is_various(name: str) -> bool:
-    return " ".join(fold_name(name)) in VARIOUS
+    words: Words
+    bracketed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Title:
-    """`base` is the song, `version` what brackets and dashes say of the recording, `kinds` its types."""
+    """`song` is what must be heard, `subtitle` what may be left out, `version` which recording it is."""
 
-    base: tuple[str, ...]
-    version: tuple[str, ...]
-    kinds: frozenset[str]
+    song: Words
+    subtitle: Words
+    version: Words
+
+    @property
+    def words(self) -> Words:
+        return self.song + self.subtitle + self.version
 
 
 @lru_cache(CACHED)
-def track_titles(text: str) -> tuple[Title, ...]:
-    """The ways to read a track's title: whole, and each side of `A = B`."""
+def phrases(text: str) -> tuple[Phrase, ...]:
+    """In the order of the text; none is empty."""
+    return tuple(phrase for phrase in _phrases(text) if phrase.words)
+
+
+def _phrases(text: str) -> Iterator[Phrase]:
+    end = 0
+    for found in BRACKETS.finditer(text):
+        yield from _between_dashes(text[end : found.start()])
+        yield Phrase(fold(found[1]), True)
+        end = found.end()
+    yield from _between_dashes(text[end:])
+
+
+def _between_dashes(text: str) -> Iterator[Phrase]:
+    return (Phrase(fold(part), False) for part in SEPARATORS.split(text) if part)
+
+
+@lru_cache(CACHED)
+def readings(text: str) -> tuple[Title, ...]:
+    """The ways to read a track's title: whole, or each side of `A = B`."""
     sides = [side for side in re.split(r"\s+=\s+", text) if fold(side)] if " = " in text else []
-    return tuple(parse_title(side) for side in (sides or [text]))
+    return tuple(_title(side) for side in (sides or [text]))
 
 
-@lru_cache(CACHED)
-def parse_title(text: str) -> Title:
-    version: list[str] = []
-
-    def keep_or_move(found: re.Match[str]) -> str:
-        words = fold(found[1])
-        if EVERY.intersection(words):
-            version.extend(words)
-            return " "
-        return "" if FEATURING.match(found[1].strip()) else f" {found[1]} "
-
-    bare = BRACKETS.sub(keep_or_move, text)
-    head, *tails = SEPARATORS.split(bare)
-    for tail in tails:
-        if EVERY.intersection(fold(tail)):
-            version.extend(fold(tail))
+def _title(text: str) -> Title:
+    song: Words = ()
+    subtitle: Words = ()
+    version: Words = ()
+    for place, phrase in enumerate(phrases(text)):
+        words = phrase.words
+        if words[0] == "featuring" or (phrase.bracketed and words[0] == "with"):
+            continue
+        if EVERY.intersection(words) and (phrase.bracketed or place):
+            version += words
+        elif phrase.bracketed:
+            subtitle += words
         else:
-            head += f" {tail}"
-    base = fold(FEATURING.sub("", head)) or fold(text)
-    return Title(base, tuple(version), kinds((*version, *base)))
+            song += words[: words.index("featuring")] if "featuring" in words else words
+    if song:
+        return Title(song, subtitle, version)
+    return Title(subtitle, (), version) if subtitle else Title(version, (), ())

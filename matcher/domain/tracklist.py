@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from matcher.errors import MalformedRelease
 from matcher.models import Release, Track
@@ -49,14 +50,19 @@ def parse_duration(text: object) -> int | None:
 
 
 def _tracks(tracklist: list[object]) -> Iterator[Track]:
+    heading = ""
     for track_index, entry in enumerate(tracklist):
         if not isinstance(entry, dict):
             continue
         if sub_tracks := _objects(entry.get("sub_tracks")):
-            whole = artist_names(entry.get("artists"))
+            whole = _track(entry, track_index, None)
+            if whole.title:
+                yield whole
             yield from (_track(sub, track_index, place, whole) for place, sub in enumerate(sub_tracks))
-        elif not _is_heading(entry):
-            yield _track(entry, track_index, None, ())
+        elif _is_heading(entry):
+            heading = _text(entry, "title")
+        else:
+            yield replace(_track(entry, track_index, None), whole=heading)
 
 
 def _is_heading(entry: Mapping[str, object]) -> bool:
@@ -67,14 +73,15 @@ def _is_heading(entry: Mapping[str, object]) -> bool:
     return not _text(entry, "position") and not _text(entry, "duration")
 
 
-def _track(entry: Mapping[str, object], track_index: int, sub_index: int | None, artists: tuple[str, ...]) -> Track:
+def _track(entry: Mapping[str, object], track_index: int, sub_index: int | None, whole: Track | None = None) -> Track:
     return Track(
         track_index=track_index,
         sub_index=sub_index,
         position=_text(entry, "position"),
         title=_text(entry, "title"),
-        artists=artist_names(entry.get("artists")) or artists,
+        artists=artist_names(entry.get("artists")) or (whole.artists if whole else ()),
         duration_s=parse_duration(entry.get("duration")),
+        whole=whole.title if whole else "",
     )
 
 

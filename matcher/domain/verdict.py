@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from matcher.models import Match
 
-DURATION_SLACK_S = 5
-DURATION_SLACK_SHARE = 0.03
+DURATION_SLACK_S = 10
+DURATION_SLACK_SHARE = 0.04
 """A match whose duration is further off than the larger of both waits for a person."""
+
+SURE_WITHOUT_DURATION = 95.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +59,18 @@ def approved(match: Match, thresholds: Thresholds) -> bool:
 
 
 def duration_agrees(match: Match) -> bool:
+    """Where one is not known, everything else must be all the surer."""
     track, candidate = match.track.duration_s, match.candidate.duration_s
     if track is None or candidate is None:
-        return False
+        return match.candidate.attached and match.score.confidence >= SURE_WITHOUT_DURATION
     return abs(track - candidate) <= max(DURATION_SLACK_S, DURATION_SLACK_SHARE * track)
 
 
 DOUBTS = frozenset(
     {
-        "version differs",
-        "version missing",
-        "version words differ",
-        "number differs",
-        "full album",
-        "another artist's channel",
+        *("another version", "on stage", "by others", "version missing", "not the original"),
+        *("another mix", "mix missing", "unchecked: another mix", "number missing", "another number"),
+        *("most of the title missing", "full album", "another artist", "begins with another name (search)"),
     }
 )
 """Evidence that makes a match a person's to approve, however good the rest."""
@@ -80,4 +80,11 @@ def nothing_doubtful(match: Match) -> bool:
     return not any(reason.name in DOUBTS for reason in match.score.reasons)
 
 
-GATES = (duration_agrees, nothing_doubtful)
+RUNNER_UP_GAP = 20.0
+
+
+def fits_no_other_track(match: Match) -> bool:
+    return match.score.confidence - match.standing.other_track >= RUNNER_UP_GAP
+
+
+GATES = (duration_agrees, nothing_doubtful, fits_no_other_track)

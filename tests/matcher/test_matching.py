@@ -54,7 +54,7 @@ def test_the_table_tells_tracks_candidates_and_reasons() -> None:
     release, candidates = parse_release(body), parse(body)
     table = as_table(release, match_release(release, candidates[:1]), candidates)
     assert "A     Morning Signal  [6:02]" in table
-    assert "duration agrees: 0 s apart" in table
+    assert "duration to the second: +0 s" in table
     assert "no match" in table
     assert "assigned to no track:" in table
     assert all(len(line) <= 140 for line in table.splitlines())

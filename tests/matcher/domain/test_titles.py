@@ -4,69 +4,52 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matcher.domain.titles import fold, fold_name, is_various, parse_title, track_titles
+from matcher.domain.titles import phrases, readings
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "song", "subtitle", "version"),
     [
-        ("Don’t Stop", "dont stop"),
-        ("Östermalm", "ostermalm"),
-        ("ＡＢＣ　１２", "abc 12"),
-        ("Группа крови", "gruppa krovi"),
-        ("Rock & Roll", "rock and roll"),
-        ("Pt. 2", "part 2"),
-        ("🎵", "musical note"),
-        ("", ""),
+        ("Song", "song", "", ""),
+        ("Song (Larry Heard Remix)", "song", "", "larry heard remix"),
+        ("Song - Radio Edit", "song", "", "radio edit"),
+        ("Song (Live at the Palace)", "song", "", "live at the palace"),
+        ("Song (In The Rain)", "song", "in the rain", ""),
+        ("Song (feat. Somebody)", "song", "", ""),
+        ("Song feat. Somebody", "song", "", ""),
+        ("(Untitled)", "untitled", "", ""),
+        ("(Radio Edit)", "radio edit", "", ""),
+        ("Artist - Song [Dub]", "artist song", "", "dub"),
+        ("Song : Larry's Remix", "song", "", "larrys remix"),
     ],
 )
-def test_text_becomes_comparable_words(text: str, words: str) -> None:
-    if text == "🎵":
-        assert all(word.isascii() for word in fold(text))
-    else:
-        assert " ".join(fold(text)) == words
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("Trio (2)", "trio"), ("Beatles, The", "the beatles"), ("Dee Dee*", "dee dee"), ("Artist (12)*", "artist 12")],
-)
-def test_names_lose_discogs_habits(name: str, words: str) -> None:
-    assert " ".join(fold_name(name)) == words
-
-
-def test_various_is_nobody() -> None:
-    assert is_various("Various")
-    assert not is_various("Various Production")
-
-
-@pytest.mark.parametrize(
-    ("text", "base", "version", "kinds"),
-    [
-        ("Song", "song", "", set()),
-        ("Song (Larry Heard Remix)", "song", "larry heard remix", {"remix"}),
-        ("Song - Radio Edit", "song", "radio edit", {"radio", "edit"}),
-        ("Song (Live at the Palace)", "song", "live at the palace", {"live"}),
-        ("Song (Original Mix)", "song", "original mix", set()),
-        ("Song (In The Rain)", "song in the rain", "", set()),
-        ("Song (feat. Somebody)", "song", "", set()),
-        ("Song feat. Somebody", "song", "", set()),
-        ("(Untitled)", "untitled", "", set()),
-        ("Artist - Song [Dub]", "artist song", "dub", {"dub"}),
-    ],
-)
-def test_a_title_is_song_and_version(text: str, base: str, version: str, kinds: set[str]) -> None:
-    title = parse_title(text)
-    assert (" ".join(title.base), " ".join(title.version), set(title.kinds)) == (base, version, kinds)
+def test_a_title_is_song_subtitle_and_version(text: str, song: str, subtitle: str, version: str) -> None:
+    (title,) = readings(text)
+    assert [" ".join(part) for part in (title.song, title.subtitle, title.version)] == [song, subtitle, version]
 
 
 def test_two_names_of_one_song_are_two_ways_to_read_it() -> None:
-    assert [" ".join(title.base) for title in track_titles("Группа крови = Blood Type")] == [
-        "gruppa krovi",
-        "blood type",
-    ]
+    songs = [" ".join(title.song) for title in readings("Группа крови = Blood Type")]
+    assert songs == ["gruppa krovi", "blood type"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Artist - Song (Live) [HD]", ["artist", "song", "(live)", "(hd)"]),
+        ("Artist-Song", ["artist song"]),
+        ("Artist -Song | Label", ["artist", "song", "label"]),
+        ("Song【Official】", ["song", "(official)"]),
+        ("Song (never closed", ["song", "(never closed)"]),
+        ("", []),
+    ],
+)
+def test_phrases_stand_between_dashes_and_brackets(text: str, found: list[str]) -> None:
+    told = [f"({' '.join(each.words)})" if each.bracketed else " ".join(each.words) for each in phrases(text)]
+    assert told == found
 
 
 @given(st.text())
 def test_no_title_is_too_odd(text: str) -> None:
-    assert all(title.base == tuple(title.base) for title in track_titles(text))
+    assert readings(text)
+    assert all(each.words for each in phrases(text))

@@ -37,7 +37,7 @@ def test_old_answers_without_a_type_have_headings_too() -> None:
     assert [track.title for track in found] == ["One"]
 
 
-def test_sub_tracks_stand_for_their_index_track() -> None:
+def test_an_index_track_comes_before_its_sub_tracks() -> None:
     suite = {
         "type_": "index",
         "title": "Suite",
@@ -48,8 +48,9 @@ def test_sub_tracks_stand_for_their_index_track() -> None:
         ],
     }
     assert tracks({"title": "x", "position": "0"}, suite)[1:] == (
-        Track(1, 0, "1a", "I", ("The Trio", "Trio (2)"), 60),
-        Track(1, 1, "", "II", ("Solo",), None),
+        Track(1, None, "", "Suite", ("The Trio", "Trio (2)"), None),
+        Track(1, 0, "1a", "I", ("The Trio", "Trio (2)"), 60, "Suite"),
+        Track(1, 1, "", "II", ("Solo",), None, "Suite"),
     )
 
 
@@ -89,3 +90,8 @@ def test_what_is_no_release_is_refused(body: dict[str, object]) -> None:
 )
 def test_no_release_is_too_odd(body: dict[str, object], tracklist: list[object]) -> None:
     assert isinstance(parse_release(body | {"id": 1, "tracklist": tracklist}), Release)
+
+
+def test_a_heading_names_the_tracks_below_it() -> None:
+    found = tracks({"title": "The Warnings", "type_": "heading"}, {"title": "Part I", "position": "A1"})
+    assert [(each.title, each.whole) for each in found] == [("Part I", "The Warnings")]
