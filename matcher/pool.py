@@ -21,7 +21,7 @@ from matcher.domain.tracklist import parse_release
 from matcher.domain.verdict import Forget, Persist, Thresholds, judge
 from matcher.errors import DatabaseUnavailable, LeaseLost, MalformedRelease, MatcherError, Unavailable
 from matcher.matching import match_release
-from matcher.models import Candidate, Match, ProcessingStatus, Release
+from matcher.models import Candidate, Match, ProcessingStatus, Release, Track
 
 JOB_DEADLINE_S = store.LEASE_S * 2 / 3
 """A job that takes longer is ended while its lease still holds."""
@@ -45,11 +45,16 @@ FetchRelease = Callable[[int], Awaitable[FetchedRelease]]
 
 
 class Provider(Protocol):
-    """A source of candidates. Raises Unavailable when it is throttled or failing."""
+    """A source of candidates for the tracks that are `wanted`: those that have no sure match yet.
+
+    Raises Unavailable when it is throttled or failing, with when to ask again.
+    """
 
     name: str
 
-    async def candidates(self, release: Release, body: Mapping[str, object]) -> Sequence[Candidate]: ...
+    async def candidates(
+        self, release: Release, body: Mapping[str, object], wanted: Sequence[Track]
+    ) -> Sequence[Candidate]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +209,9 @@ class Matcher:
         release = parse_release(body)
         if release.release_id != job.release_id:
             raise MalformedRelease(f"the body is that of release {release.release_id}")
-        candidates = [found for each in self.providers for found in await each.candidates(release, body)]
+        candidates = [
+            found for each in self.providers for found in await each.candidates(release, body, release.tracks)
+        ]
         # A box set takes seconds: shoppers must not wait for it.
         return _Found(fetched, body, await asyncio.to_thread(match_release, release, candidates))
 

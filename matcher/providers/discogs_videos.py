@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs, urlsplit
 
-from matcher.models import Candidate, Release
+from matcher.models import Candidate, Release, Track
 
 NAME = "discogs_videos"
 TEXT_MAX = 500
@@ -24,7 +24,12 @@ class DiscogsVideos:
 
     name = NAME
 
-    async def candidates(self, release: Release, body: Mapping[str, object]) -> Sequence[Candidate]:  # noqa: ARG002
+    async def candidates(
+        self,
+        release: Release,  # noqa: ARG002
+        body: Mapping[str, object],
+        wanted: Sequence[Track],  # noqa: ARG002
+    ) -> Sequence[Candidate]:
         return parse(body)
 
 

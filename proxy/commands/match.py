@@ -27,7 +27,9 @@ async def match(settings: Settings, release_id: int) -> int:
         body = await _fetch(settings, release_id)
         content = parse_body(body)
         release = parse_release(content)
-        candidates = [found for each in providers(settings) for found in await each.candidates(release, content)]
+        candidates = [
+            found for each in providers(settings) for found in await each.candidates(release, content, release.tracks)
+        ]
     except (ProxyError, MatcherError) as error:
         print(f"release {release_id} cannot be matched: {error}", file=sys.stderr)
         return 1

@@ -12,7 +12,7 @@ from matcher import store
 from matcher.database import Database
 from matcher.domain.verdict import Thresholds
 from matcher.errors import DatabaseUnavailable, ReleaseGone, Unavailable
-from matcher.models import Candidate, ProcessingStatus, Release
+from matcher.models import Candidate, ProcessingStatus, Release, Track
 from matcher.pool import FetchedRelease, Matcher, Outcome
 from matcher.providers.discogs_videos import DiscogsVideos
 from matcher.store import Priority
@@ -160,10 +160,12 @@ async def test_a_release_that_breaks_our_own_code_does_not_stop_the_pool(
     class Broken:
         name = "broken"
 
-        async def candidates(self, release: Release, body: Mapping[str, object]) -> Sequence[Candidate]:
+        async def candidates(
+            self, release: Release, body: Mapping[str, object], wanted: Sequence[Track]
+        ) -> Sequence[Candidate]:
             if release.release_id == 1:
                 raise ZeroDivisionError("nul \0 in the message")
-            return await DiscogsVideos().candidates(release, body)
+            return await DiscogsVideos().candidates(release, body, wanted)
 
     await enqueue(database, 1, 2)
     worker = Matcher(database, Discogs().fetch, [Broken()], Thresholds(50, 85), 1, outcomes.append)
