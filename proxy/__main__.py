@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
+from matcher.domain.verdict import Thresholds
 from proxy import __version__
 from proxy.commands.bench import bench, benchmarks
 from proxy.commands.bench_budget import budget_story
@@ -17,6 +18,7 @@ from proxy.commands.bench_memory import memory
 from proxy.commands.bench_pages import pages
 from proxy.commands.check import check
 from proxy.commands.demo import demo
+from proxy.commands.evaluate import Options, evaluate
 from proxy.commands.match import match
 from proxy.commands.serve import serve
 from proxy.settings import Settings, SettingsError, read_environment, variables
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str]) -> int:
     match options.command:
         case "match":
             return asyncio.run(match(settings, options.release_id))
+        case "evaluate":
+            return evaluate(evaluation(options, settings))
         case "check":
             return asyncio.run(check(settings))
         case "demo":
@@ -45,6 +49,18 @@ def main(arguments: Sequence[str]) -> int:
             return asyncio.run(bench(measurements(options)))
         case _:
             return serve(settings)
+
+
+def evaluation(options: argparse.Namespace, settings: Settings) -> Options:
+    return Options(
+        options.pairs,
+        Thresholds(settings.cache_persistence_threshold, settings.approval_threshold),
+        options.releases,
+        options.scores,
+        options.errors,
+        held_out=options.held_out,
+        refit=options.refit,
+    )
 
 
 def measurements(options: argparse.Namespace) -> Awaitable[None]:
@@ -72,6 +88,15 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("check", help="is everything there that the proxy needs? one line and one remedy each")
     one = commands.add_parser("match", help="match one release and print candidates, scores and reasons")
     one.add_argument("release_id", type=release_id, metavar="RELEASE_ID")
+    labels = commands.add_parser(
+        "evaluate", help="how good are the confidences? precision, recall, calibration by labels"
+    )
+    labels.add_argument("pairs", type=Path, metavar="PAIRS.jsonl", help="labelled pairs of a track and a candidate")
+    labels.add_argument("--releases", type=Path, metavar="RELEASES.jsonl", help="labelled releases with their videos")
+    labels.add_argument("--scores", type=Path, metavar="OUT", help="write one confidence 0-100 per pair here")
+    labels.add_argument("--errors", type=int, default=0, metavar="N", help="show the N pairs furthest from the truth")
+    labels.add_argument("--held-out", action="store_true", help="fit weights without the artist of what they score")
+    labels.add_argument("--refit", action="store_true", help="fit the weights anew and write their table")
     measure = commands.add_parser("bench", help="benchmarks, as ratios against a bare aiohttp server in the same run")
     measure.add_argument("--seconds", type=float, default=3.0, help="per measurement (default 3)")
     instead = measure.add_mutually_exclusive_group()

@@ -1,0 +1,233 @@
+"""`./run evaluate`: scores labelled pairs and releases, tells how good that is, fits the weights anew."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+
+import matcher
+from matcher.domain import standing
+from matcher.domain.evidence import EITHER, FAVOURABLE, evidence
+from matcher.domain.scoring import score
+from matcher.domain.verdict import JudgedMatch, Thresholds, approved
+from matcher.domain.weights import STANDING, WEIGHTS
+from matcher.evaluation import measure, measure_releases
+from matcher.explain import WIDTH, as_lines, clipped, clock
+from matcher.fitting import Example, Signs, fit, fold_of
+from matcher.labelled import (
+    Labelled,
+    LabelledRelease,
+    MalformedLabels,
+    Pair,
+    parse_labelled_release,
+    parse_lines,
+    parse_pair,
+)
+from matcher.matching import match_release
+
+FOLDS = 10
+LOOK_ALIKES = re.compile(
+    "same_title|same_song|other_version|version_not|full_album|karaoke|cover_same|other_isrc|live_vs|contains_but"
+    "|fingerprint_same_artist"
+)
+"""Kinds of pairs that are easily taken for matches."""
+FEWEST = 20
+"""Pairs of each label that a source must have for its own measures to mean something."""
+
+WEIGHTS_FILE = Path(matcher.__file__).parent / "domain" / "weights.py"
+
+SIGNS = Signs(FAVOURABLE, EITHER)
+STANDING_SIGNS = Signs(frozenset({standing.AGREEMENT}), frozenset({standing.CHOSEN}))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to evaluate, and what to do beside. A pair counts as accepted from the persistence threshold.
+
+    `held_out`: weights are fitted without the artist of what they score.
+    """
+
+    pairs: Path
+    thresholds: Thresholds
+    releases: Path | None = None
+    scores: Path | None = None
+    errors: int = 0
+    held_out: bool = False
+    refit: bool = False
+
+    @property
+    def threshold(self) -> float:
+        return self.thresholds.persistence
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Of pairs by themselves, and of their standing among those of their release."""
+
+    of_pairs: Mapping[str, float]
+    of_standing: Mapping[str, float]
+
+
+def evaluate(options: Options) -> int:
+    """The exit code: 1 where a file cannot be read or written."""
+    try:
+        pairs = _read(options.pairs, parse_pair)
+        releases = _read(options.releases, parse_labelled_release) if options.releases else []
+        weights = _weights(pairs, releases, options)
+        scores = [score(each.track, each.candidate, each.release, weights(each.artist).of_pairs) for each in pairs]
+        confidences = [each.confidence for each in scores]
+        if options.scores:
+            options.scores.write_text("".join(f"{each:.4f}\n" for each in confidences))
+    except (OSError, MalformedLabels) as error:
+        print(f"discogs-proxy: {error}", file=sys.stderr)
+        return 1
+    _print_pairs(pairs, confidences, options.threshold)
+    if releases:
+        _print_releases(releases, weights, options)
+    _print_errors(pairs, confidences, options.errors)
+    return 0
+
+
+def _read(path: Path, parse: Callable[[bytes], Labelled]) -> list[Labelled]:
+    """Raises OSError, MalformedLabels."""
+    try:
+        with path.open("rb") as lines:
+            return list(parse_lines(lines, parse))
+    except MalformedLabels as error:
+        raise MalformedLabels(f"{path}: {error}") from None
+
+
+# --- weights ------------------------------------------------------------------------------------------------------
+
+
+def _weights(pairs: Sequence[Pair], releases: Sequence[LabelledRelease], options: Options) -> Callable[[str], Weights]:
+    """The weights for what an artist made. Raises OSError."""
+    if options.refit:
+        fitted = _fit(pairs, releases)
+        WEIGHTS_FILE.write_text(table(fitted))
+        print(f"wrote {WEIGHTS_FILE}", file=sys.stderr)
+        if not options.held_out:
+            return lambda _: fitted
+    if not options.held_out:
+        return lambda _: Weights(WEIGHTS, STANDING)
+    artists = sorted({each.artist for each in pairs} | {each.artist for each in releases})
+    folds = fold_of(artists, FOLDS)
+    by_fold = []
+    for fold in range(FOLDS):
+        print(f"fitting without fold {fold + 1} of {FOLDS}", file=sys.stderr)
+        by_fold.append(
+            _fit(
+                [each for each in pairs if folds[each.artist] != fold],
+                [each for each in releases if folds[each.artist] != fold],
+            )
+        )
+    return lambda artist: by_fold[folds[artist]]
+
+
+def _fit(pairs: Sequence[Pair], releases: Sequence[LabelledRelease]) -> Weights:
+    """Of the standing the present weights where there are no releases."""
+    examples = [
+        Example({name: value for name, value, _ in evidence(each.track, each.candidate, each.release)}, each.is_match)
+        for each in pairs
+    ]
+    of_pairs = fit(examples, SIGNS)
+    chosen = [example for each in releases for example in _chosen(each, of_pairs)]
+    return Weights(of_pairs, fit(chosen, STANDING_SIGNS) if chosen else STANDING)
+
+
+def _chosen(labelled: LabelledRelease, of_pairs: Mapping[str, float]) -> Iterable[Example]:
+    """Of each pair that is chosen: how it stands, and whether it is right."""
+    places = {candidate: place for place, candidate in enumerate(labelled.candidates)}
+    as_is = {standing.AGREEMENT: 1.0}
+    for match in match_release(labelled.release, labelled.candidates, of_pairs, as_is):
+        gold = labelled.gold[places[match.candidate]]
+        if not gold.is_open(match.track.track_index):
+            found = standing.evidence(match.score.confidence, match.standing)
+            yield Example(found, match.track.track_index in gold.tracks)
+
+
+def table(weights: Weights) -> str:
+    """The source of matcher/domain/weights.py."""
+    parts = (
+        '"""What each piece of evidence is worth, in log-odds: written by `./run evaluate --refit`, not by hand."""',
+        "from __future__ import annotations",
+        _table("WEIGHTS", weights.of_pairs) + '"""Of a pair by itself (evidence.py)."""',
+        _table("STANDING", weights.of_standing) + '"""Of a pair among those of its release (standing.py)."""',
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(name: str, weights: Mapping[str, float]) -> str:
+    rows = sorted(weights.items(), key=lambda each: (-each[1], each[0]))
+    return f"{name}: dict[str, float] = {{\n" + "".join(f'    "{each}": {value:.2f},\n' for each, value in rows) + "}\n"
+
+
+# --- telling ------------------------------------------------------------------------------------------------------
+
+
+def _print_pairs(pairs: Sequence[Pair], confidences: Sequence[float], threshold: float) -> None:
+    print(
+        f"{'pairs':<18}{'n':>6}{'same':>6}{'P':>8}{'R':>8}{'F1':>8}{'AP':>8}{'ECE':>8}   (confidence >= {threshold:g})"
+    )
+    for source in sorted({each.source for each in pairs}):
+        _print_measures(source, *_of(pairs, confidences, [each.source == source for each in pairs]), threshold)
+    _print_measures(
+        "look-alikes",
+        *_of(pairs, confidences, [each.is_match or bool(LOOK_ALIKES.search(each.kind)) for each in pairs]),
+        threshold,
+    )
+    _print_measures("all", *_of(pairs, confidences, [True] * len(pairs)), threshold)
+
+
+def _of(pairs: Sequence[Pair], confidences: Sequence[float], wanted: Sequence[bool]) -> tuple[list[bool], list[float]]:
+    """Labels and confidences of the wanted ones."""
+    labels = [each.is_match for each in pairs]
+    return list(compress(labels, wanted)), list(compress(confidences, wanted))
+
+
+def _print_measures(name: str, labels: Sequence[bool], confidences: Sequence[float], threshold: float) -> None:
+    found = measure(labels, confidences, threshold)
+    if found.matches and found.matches < found.pairs:
+        shares = (found.precision, found.recall, found.f1, found.average_precision, found.calibration_error)
+        print(f"{name:<18}{found.pairs:>6}{found.matches:>6}" + "".join(f"{share:>8.3f}" for share in shares))
+    else:
+        accepted = sum(each >= threshold for each in confidences)
+        print(f"{name:<18}{found.pairs:>6}{found.matches:>6}   accepted: {accepted}")
+
+
+def _print_releases(releases: Sequence[LabelledRelease], weights: Callable[[str], Weights], options: Options) -> None:
+    judged = [(each, _judged(each, weights(each.artist), options.thresholds)) for each in releases]
+    found = measure_releases(judged, options.threshold)
+    print(
+        f"\nreleases {len(releases)}: of {found.assigned} tracks that were given a candidate "
+        f"{found.precision:.3f} right, of {found.to_find} that have one {found.recall:.3f} found, "
+        f"ECE {found.calibration_error:.3f}\n"
+        f"approved without a person: {found.approved}, {found.approval_precision:.3f} right, "
+        f"{found.approval_recall:.3f} of those that have one\n"
+        f"persisted: {found.persisted} of {found.to_persist}, {found.persistence_precision:.3f} with a right match"
+    )
+
+
+def _judged(labelled: LabelledRelease, weights: Weights, thresholds: Thresholds) -> list[JudgedMatch]:
+    matches = match_release(labelled.release, labelled.candidates, weights.of_pairs, weights.of_standing)
+    return [JudgedMatch(each, approved(each, thresholds)) for each in matches]
+
+
+def _print_errors(pairs: Sequence[Pair], confidences: Sequence[float], count: int) -> None:
+    """The pairs whose confidence is furthest from the truth."""
+    apart = sorted(zip(pairs, confidences, strict=True), key=lambda each: -abs(each[1] / 100 - each[0].is_match))[
+        :count
+    ]
+    for pair, confidence in apart:
+        track, candidate = pair.track, pair.candidate
+        wanted = clipped(f"{', '.join(track.artists)} - {track.title}", WIDTH)
+        print(
+            f"\n{pair.pair_id} [{pair.source}, {pair.kind}] {'same' if pair.is_match else 'another'}: {confidence:.1f}"
+        )
+        print(f"  {wanted}  [{clock(track.duration_s)}]")
+        print(f"  {clipped(candidate.title, WIDTH)}  [{clock(candidate.duration_s)}]")
+        print("\n".join(as_lines(score(track, candidate, pair.release).reasons)))
