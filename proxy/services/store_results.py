@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from matcher import store
-from matcher.database import Connection, Database
+from matcher.database import Database
 from matcher.models import Audio
 from matcher.store import Details
 from proxy.adapters import mirror
@@ -57,9 +57,22 @@ class Known:
     sellers: Mapping[str, bytes | None]
 
 
-async def known_of(connection: Connection, rows: Collection[MirrorRow], sellers: Mapping[str, bytes | None]) -> Known:
+async def known_of(database: Database, rows: Collection[MirrorRow], sellers: Mapping[str, bytes | None]) -> Known:
+    """Audio and details are asked for at the same time. Raises DatabaseUnavailable."""
     releases = {row.release_id for row in rows}
-    return Known(await store.audio(connection, releases), await store.details(connection, releases), sellers)
+
+    audio, details = await asyncio.gather(_audio(database, releases), _details(database, releases))
+    return Known(audio, details, sellers)
+
+
+async def _audio(database: Database, releases: Collection[int]) -> Mapping[int, Audio]:
+    async with database.connection() as connection:
+        return await store.audio(connection, releases)
+
+
+async def _details(database: Database, releases: Collection[int]) -> Mapping[int, Details]:
+    async with database.connection() as connection:
+        return await store.details(connection, releases)
 
 
 async def chunks(
@@ -80,7 +93,7 @@ async def chunks(
     for ids in _cut(listing_ids):
         async with database.connection() as connection:
             found = await mirror.rows(connection, username, ids)
-            known = await known_of(connection, found.values(), {username: seller})
+        known = await known_of(database, found.values(), {username: seller})
         if len(found) < len(ids):
             raise Degraded("The store was dropped while it was read.", 5)
         rows = [(username, found[each]) for each in ids]

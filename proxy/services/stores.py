@@ -297,7 +297,7 @@ class StoreService:
             found = await mirror.newest(connection, names, query.limit, after, *self._window())
             rows = [each.row for each in found]
             sellers = {each: await mirror.seller(connection, each) for each in {row.store_username for row in found}}
-            known = await known_of(connection, rows, sellers)
+        known = await known_of(self.database, rows, sellers)
         if not found and after is None and any(state.items for state in stores):
             raise Degraded("What is stored of the stores is too old to be shown.", AGAIN_S)
         pairs = [(each.store_username, each.row) for each in found]
