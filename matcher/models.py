@@ -7,6 +7,9 @@ from datetime import datetime
 from enum import Enum, StrEnum, auto
 from typing import NamedTuple
 
+Place = tuple[int, int | None]
+"""Where a track stands in its release: track_index and sub_index."""
+
 
 @dataclass(frozen=True, slots=True)
 class Track:
@@ -23,6 +26,10 @@ class Track:
     duration_s: float | None
     whole: str = ""
     """Title of the index track that a sub-track belongs to, or of the heading above a track."""
+
+    @property
+    def place(self) -> Place:
+        return self.track_index, self.sub_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,9 @@ class Candidate:
     artist: str | None = None
     album: str | None = None
     attached: bool = False
-    """Attached to this very release by the Discogs community: stronger evidence than a search result."""
+    """Attached to this very release, or recording, by people: at Discogs or MusicBrainz. No search result is."""
+    isrc_of: Place | None = None
+    """The track whose ISRC this has: it was found by it, and says nothing of the other tracks."""
 
 
 @dataclass(frozen=True, slots=True)

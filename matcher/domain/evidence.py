@@ -215,6 +215,8 @@ def _together(
         return strength.get(name, 0.0)
 
     spotless = not any(map(of, BLEMISHES))
+    same_isrc = candidate.isrc_of == track.place and not of("duration impossible")
+    yield "same ISRC", float(same_isrc), ""
     yield "nothing but the title", float(candidate.attached and spotless and heard.wanted.song == heard.rest), ""
     yield "title and duration", of("title") * of("duration possible"), ""
     yield "artist without the title", of("title words missing") * _name_in_title(heard, context), ""

@@ -1,0 +1,227 @@
+"""Deezer: tracks by ISRC where one is known, then by a search in its fields (https://developers.deezer.com/api)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from matcher.domain.titles import BRACKETS
+from matcher.domain.words import fold, is_various
+from matcher.errors import Unavailable
+from matcher.models import Candidate, Place, Release, Track
+from matcher.providers.client import Client, Reply
+from matcher.providers.links import deezer_url
+
+NAME = "deezer"
+
+CALLS_MAX = 20
+"""Per release: what is wanted most comes first, the rest of a box set waits for the next look at it."""
+ISRCS_PER_TRACK = 2
+RESULTS_PER_SEARCH = 10
+CANDIDATES_MAX = 500
+TEXT_MAX = 500
+SOUGHT_MAX = 100
+"""Characters of a name or title that are searched for."""
+
+THROTTLED = frozenset({4, 700})
+"""Quota (50 calls in 5 s), and busy."""
+THROTTLED_AGAIN_S = 5.0
+AWAY_AGAIN_S = 60.0
+NO_DATA = 800
+UNDERSTOOD_NOT = frozenset({500, 501, 600})
+"""A parameter, or the query: it is our question that is at fault, and the next one may be answered."""
+
+IsrcsOf = Callable[[Release], Awaitable[Mapping[Place, tuple[str, ...]]]]
+"""Raises Unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """With what was asked for, or a list of it."""
+
+    body: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """There is none, or the question made no sense to Deezer."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """Throttled or failing."""
+
+    what: str
+    again_s: float
+
+
+Verdict = Answered | Nothing | NotNow
+
+
+async def no_isrcs(_: Release) -> Mapping[Place, tuple[str, ...]]:
+    return {}
+
+
+@dataclass(slots=True)
+class Deezer:
+    """Candidates for the wanted tracks, in the order in which they are wanted."""
+
+    client: Client
+    isrcs_of: IsrcsOf = no_isrcs
+    name: str = field(default=NAME, init=False)
+
+    async def candidates(
+        self,
+        release: Release,
+        body: Mapping[str, object],  # noqa: ARG002 - the protocol's; all is in `release`
+        wanted: Sequence[Track],
+    ) -> Sequence[Candidate]:
+        """Raises Unavailable."""
+        isrcs = await self._known_isrcs(release)
+        found: list[Candidate] = []
+        calls_left = CALLS_MAX
+        left: list[Track] = []
+        for track in wanted:
+            asked = isrcs.get(track.place, ())[: min(ISRCS_PER_TRACK, calls_left)]
+            calls_left -= len(asked)
+            hits = [hit for isrc in asked for hit in await self._by_isrc(isrc, track)]
+            found += hits
+            if not hits:
+                left.append(track)
+        queries = dict.fromkeys(filter(None, (query(track, release) for track in left)))
+        for each in list(queries)[:calls_left]:
+            found += await self._search(each)
+        return each_once(found)
+
+    async def _known_isrcs(self, release: Release) -> Mapping[Place, tuple[str, ...]]:
+        try:
+            return await self.isrcs_of(release)
+        except Unavailable:  # a search finds most tracks as well, and MusicBrainz itself is asked again by its own job
+            return {}
+
+    async def _by_isrc(self, isrc: str, track: Track) -> tuple[Candidate, ...]:
+        body = told(await self.client.get(f"/track/isrc:{isrc}", {}))
+        return parse_track(body, track.place) if body else ()
+
+    async def _search(self, sought: str) -> tuple[Candidate, ...]:
+        asked = {"q": sought, "limit": str(RESULTS_PER_SEARCH), "strict": "on"}
+        body = told(await self.client.get("/search", asked))
+        return parse_search(body) if body else ()
+
+
+def make(client: Client, isrcs_of: IsrcsOf = no_isrcs) -> Deezer:
+    """`isrcs_of`: MusicBrainz's, where it is among the providers."""
+    return Deezer(client, isrcs_of)
+
+
+def told(reply: Reply) -> Mapping[str, object] | None:
+    """None: there is nothing. Raises Unavailable."""
+    found = verdict(reply)
+    match found:
+        case Answered(body):
+            return body
+        case Nothing():
+            return None
+        case NotNow(what, again_s):
+            raise Unavailable(f"Deezer: {what}", again_s)
+        case _:
+            assert_never(found)
+
+
+def verdict(reply: Reply) -> Verdict:
+    """Deezer says 200 to most, with an `error` that is an object, a text, or an empty list where there is none."""
+    if reply.status == 404:
+        return Nothing()
+    if reply.status != 200 or not isinstance(reply.body, dict):
+        return NotNow(f"answered {reply.status} without an object", AWAY_AGAIN_S)
+    error = reply.body.get("error")
+    if not error:
+        return Answered(reply.body)
+    code = error.get("code") if isinstance(error, dict) else None
+    if not isinstance(code, int):
+        return NotNow(f"an error without a code: {error!r:.100}", AWAY_AGAIN_S)
+    if code == NO_DATA or code in UNDERSTOOD_NOT:
+        return Nothing()
+    return NotNow(f"error {code}", THROTTLED_AGAIN_S if code in THROTTLED else AWAY_AGAIN_S)
+
+
+# --- what is asked --------------------------------------------------------------------------------------------------
+
+SEARCHED_NOT = re.compile(r'["\\“”„\x00-\x1f]+')
+SUFFIX = re.compile(r"\s*\(\d+\)\s*$")
+
+
+def query(track: Track, release: Release) -> str | None:
+    """In the fields of artist and title; on a compilation whose tracks name nobody, album and title. None: no words.
+
+    What stands in brackets is left out: versions are told apart by the score, and spelt in too many ways to be found.
+    """
+    sides = track.title.split(" = ")
+    title = _sought(BRACKETS.sub(" ", sides[0])) or _sought(sides[0])
+    if not fold(title):
+        return None
+    artist = next((name for name in track.artists or release.artists if not is_various(name)), None)
+    field_name, owner = ("artist", SUFFIX.sub("", artist).rstrip("* ")) if artist else ("album", release.title)
+    return f'{field_name}:"{owner}" track:"{title}"' if (owner := _sought(owner)) else f'track:"{title}"'
+
+
+def _sought(text: str) -> str:
+    return " ".join(SEARCHED_NOT.sub(" ", text).split())[:SOUGHT_MAX].strip()
+
+
+# --- what is answered -----------------------------------------------------------------------------------------------
+
+
+def parse_search(body: Mapping[str, object]) -> tuple[Candidate, ...]:
+    """What can be played of a page of results."""
+    data = body.get("data")
+    return each_once([*filter(None, map(_candidate, data[:CANDIDATES_MAX] if isinstance(data, list) else []))])
+
+
+def parse_track(body: Mapping[str, object], isrc_of: Place | None = None) -> tuple[Candidate, ...]:
+    """The one track, if it can be played."""
+    found = _candidate(body, isrc_of)
+    return (found,) if found else ()
+
+
+def each_once(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The first of each URL: what was found by ISRC comes before what was searched."""
+    by_url: dict[str, Candidate] = {}
+    for each in candidates:
+        by_url.setdefault(each.url, each)
+    return tuple(by_url.values())[:CANDIDATES_MAX]
+
+
+def _candidate(track: object, isrc_of: Place | None = None) -> Candidate | None:
+    """None without an id or a title, and where nothing plays. A preview's URL lasts minutes: it is not kept."""
+    if not isinstance(track, dict) or track.get("readable") is False or not _text(track, "preview"):
+        return None
+    track_id, title = track.get("id"), " ".join(_title(track))[:TEXT_MAX]
+    if type(track_id) is not int or not 0 < track_id < 10**12 or not title:
+        return None
+    duration = track.get("duration")
+    return Candidate(
+        provider=NAME,
+        platform=NAME,
+        url=deezer_url(track_id),
+        title=title,
+        duration_s=duration if type(duration) is int and 0 < duration < 24 * 3600 else None,
+        artist=_text(track.get("artist"), "name") or None,
+        album=_text(track.get("album"), "title") or None,
+        isrc_of=isrc_of,
+    )
+
+
+def _title(track: Mapping[str, object]) -> Iterator[str]:
+    """`title` mostly holds the version as well."""
+    title, version = _text(track, "title") or _text(track, "title_short"), _text(track, "title_version")
+    yield title
+    if title and version not in title:
+        yield version
+
+
+def _text(owner: object, key: str) -> str:
+    value = owner.get(key) if isinstance(owner, dict) else None
+    return value.strip()[:TEXT_MAX] if isinstance(value, str) else ""
