@@ -7,8 +7,8 @@ from datetime import datetime
 from enum import Enum, StrEnum, auto
 from typing import NamedTuple
 
-Place = tuple[int, int | None]
-"""Where a track stands in its release: track_index and sub_index."""
+Place = str
+"""Where a track stands in its release: track_index, and sub_index after a dot. A text: candidates are kept as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Track:
 
     @property
     def place(self) -> Place:
-        return self.track_index, self.sub_index
+        return f"{self.track_index}" if self.sub_index is None else f"{self.track_index}.{self.sub_index}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Protocol, assert_never, runtime_checkable
 
 from matcher.domain.titles import BRACKETS
-from matcher.domain.words import fold, is_various
+from matcher.domain.words import is_various
 from matcher.errors import Unavailable
 from matcher.models import Candidate, Place, Release, Track
 from matcher.providers.client import Client, Reply
@@ -35,6 +35,15 @@ UNDERSTOOD_NOT = frozenset({500, 501, 600})
 
 IsrcsOf = Callable[[Release], Awaitable[Mapping[Place, tuple[str, ...]]]]
 """Raises Unavailable."""
+
+
+@runtime_checkable
+class KnowsIsrcs(Protocol):
+    """A provider that can also say which ISRCs the tracks of a release have."""
+
+    async def isrcs_of(self, release: Release) -> Mapping[Place, tuple[str, ...]]:
+        """Raises Unavailable."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,7 @@ class Deezer:
     async def _known_isrcs(self, release: Release) -> Mapping[Place, tuple[str, ...]]:
         try:
             return await self.isrcs_of(release)
-        except Unavailable:  # a search finds most tracks as well, and MusicBrainz itself is asked again by its own job
+        except Unavailable:  # a search finds most tracks as well; who knows them speaks for himself as a provider
             return {}
 
     async def _by_isrc(self, isrc: str, track: Track) -> tuple[Candidate, ...]:
@@ -111,9 +120,9 @@ class Deezer:
         return parse_search(body) if body else ()
 
 
-def make(client: Client, isrcs_of: IsrcsOf = no_isrcs) -> Deezer:
-    """`isrcs_of`: MusicBrainz's, where it is among the providers."""
-    return Deezer(client, isrcs_of)
+def make(client: Client, before: Sequence[object] = ()) -> Deezer:
+    """`before`: the providers that are asked earlier; the first of them that knows ISRCs gives them."""
+    return Deezer(client, next((each.isrcs_of for each in before if isinstance(each, KnowsIsrcs)), no_isrcs))
 
 
 def told(reply: Reply) -> Mapping[str, object] | None:
@@ -160,7 +169,7 @@ def query(track: Track, release: Release) -> str | None:
     """
     sides = track.title.split(" = ")
     title = _sought(BRACKETS.sub(" ", sides[0])) or _sought(sides[0])
-    if not fold(title):
+    if not any(map(str.isalnum, title)):
         return None
     artist = next((name for name in track.artists or release.artists if not is_various(name)), None)
     field_name, owner = ("artist", SUFFIX.sub("", artist).rstrip("* ")) if artist else ("album", release.title)

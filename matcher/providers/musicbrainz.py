@@ -104,7 +104,7 @@ class MusicBrainz:
         return parse_release(answered(await self.client.get(f"/release/{mbid}", {"inc": INCLUDED, "fmt": "json"})))
 
 
-def make(client: Client) -> MusicBrainz:
+def make(client: Client, before: Sequence[object] = ()) -> MusicBrainz:  # noqa: ARG001 - as every provider is made
     return MusicBrainz(client)
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from matcher.domain.evidence import EITHER, FAVOURABLE, evidence
+from matcher.domain.hand_set import HAND_SET
 from matcher.domain.scoring import score
 from matcher.domain.tracklist import parse_duration
 from matcher.domain.verdict import DOUBTS
@@ -160,3 +162,33 @@ def test_a_track_that_is_named_by_its_number_carries_the_name_of_the_whole() -> 
         for whole in ("The Warnings", "The Signs")
     )
     assert other.confidence < right.confidence
+
+
+SEARCHED = Candidate("deezer", "deezer", "https://x", "Morning Signal", 300, artist="Tidal Club", isrc_of="0")
+
+
+@pytest.mark.parametrize(
+    ("track", "candidate", "least", "most"),
+    [
+        (Track(0, None, "A", "Morning Signal", (), 300), SEARCHED, 95, 100),
+        (Track(0, None, "A", "Morning Signal", (), None), SEARCHED, 85, 100),
+        (Track(0, None, "A", "Morning Signal", (), 420), SEARCHED, 0, 50),
+        (Track(0, None, "A", "Evening Noise", (), 420), SEARCHED, 0, 20),
+        (Track(0, None, "A", "Evening Noise", (), None), SEARCHED, 0, 50),
+    ],
+)
+def test_an_isrc_is_strong_evidence_and_not_absolute(
+    track: Track, candidate: Candidate, least: float, most: float
+) -> None:
+    assert least <= score(track, candidate, RELEASE).confidence <= most
+
+
+def test_an_isrc_speaks_for_its_own_track_alone() -> None:
+    found = score(Track(1, None, "B", "Morning Signal", (), 300), SEARCHED, RELEASE)
+    assert found == score(Track(1, None, "B", "Morning Signal", (), 300), replace(SEARCHED, isrc_of=None), RELEASE)
+    named = score(Track(0, None, "A", "Morning Signal", (), 300), SEARCHED, RELEASE).reasons
+    assert "same ISRC" in [reason.name for reason in named]
+
+
+def test_no_weight_is_both_fitted_and_set_by_hand() -> None:
+    assert not HAND_SET.keys() & WEIGHTS.keys()

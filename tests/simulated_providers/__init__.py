@@ -1,0 +1,7 @@
+"""Audio providers of one's own: the real ones' shapes, limits and failures over the simulated Discogs' catalogue."""
+
+from .deezer import SimulatedDeezer
+from .musicbrainz import SimulatedMusicBrainz
+from .songs import Song, songs_of
+
+__all__ = ["SimulatedDeezer", "SimulatedMusicBrainz", "Song", "songs_of"]
