@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never, runtime_checkable
 
+from matcher.domain.scoring import score
 from matcher.domain.titles import BRACKETS
 from matcher.domain.words import is_various
 from matcher.errors import Unavailable
@@ -19,6 +20,8 @@ NAME = "deezer"
 CALLS_MAX = 20
 """Per release: what is wanted most comes first, the rest of a box set waits for the next look at it."""
 ISRCS_PER_TRACK = 2
+FITS = 50.0
+"""Least confidence of what an ISRC found: labels give some to another recording, and then the track is searched."""
 RESULTS_PER_SEARCH = 10
 CANDIDATES_MAX = 500
 TEXT_MAX = 500
@@ -90,17 +93,17 @@ class Deezer:
         """Raises Unavailable."""
         isrcs = await self._known_isrcs(release)
         found: list[Candidate] = []
-        calls_left = CALLS_MAX
-        left: list[Track] = []
-        for track in wanted:
-            asked = isrcs.get(track.place, ())[: min(ISRCS_PER_TRACK, calls_left)]
-            calls_left -= len(asked)
-            hits = [hit for isrc in asked for hit in await self._by_isrc(isrc, track)]
+        fitted: set[Place] = set()
+        calls = 0
+        for track, isrc in by_isrc(wanted, isrcs):
+            if track.place in fitted or calls == CALLS_MAX:
+                continue
+            calls += 1
+            hits = await self._of_isrc(isrc, track)
             found += hits
-            if not hits:
-                left.append(track)
-        queries = dict.fromkeys(filter(None, (query(track, release) for track in left)))
-        for each in list(queries)[:calls_left]:
+            fitted |= {track.place for hit in hits if score(track, hit, release).confidence >= FITS}
+        left = [query(track, release) for track in wanted if track.place not in fitted]
+        for each in list(dict.fromkeys(filter(None, left)))[: CALLS_MAX - calls]:
             found += await self._search(each)
         return each_once(found)
 
@@ -110,13 +113,15 @@ class Deezer:
         except Unavailable:  # a search finds most tracks as well; who knows them speaks for himself as a provider
             return {}
 
-    async def _by_isrc(self, isrc: str, track: Track) -> tuple[Candidate, ...]:
+    async def _of_isrc(self, isrc: str, track: Track) -> tuple[Candidate, ...]:
         body = told(await self.client.get(f"/track/isrc:{isrc}", {}))
         return parse_track(body, track.place) if body else ()
 
     async def _search(self, sought: str) -> tuple[Candidate, ...]:
         asked = {"q": sought, "limit": str(RESULTS_PER_SEARCH), "strict": "on"}
         body = told(await self.client.get("/search", asked))
+        if body is not None and not isinstance(body.get("data"), list):
+            raise Unavailable("Deezer: a search without a list of results", AWAY_AGAIN_S)
         return parse_search(body) if body else ()
 
 
@@ -160,6 +165,11 @@ def verdict(reply: Reply) -> Verdict:
 
 SEARCHED_NOT = re.compile(r'["\\“”„\x00-\x1f]+')
 SUFFIX = re.compile(r"\s*\(\d+\)\s*$")
+
+
+def by_isrc(wanted: Sequence[Track], isrcs: Mapping[Place, tuple[str, ...]]) -> list[tuple[Track, str]]:
+    """In the order in which they are asked for."""
+    return [(track, isrc) for track in wanted for isrc in isrcs.get(track.place, ())[:ISRCS_PER_TRACK]]
 
 
 def query(track: Track, release: Release) -> str | None:

@@ -36,7 +36,7 @@ SAME_RECORDING = 50.0
 AGAIN_S = 60.0
 """When to ask again after an answer that makes no sense."""
 
-INCLUDED = "recordings+isrcs+artist-credits+url-rels+recording-level-rels"
+INCLUDED = "recordings isrcs artist-credits url-rels recording-level-rels"
 TO_HEAR = frozenset({"free streaming", "streaming", "download for free", "purchase for download"})
 """Relations of a recording to where it can be heard."""
 
@@ -112,8 +112,8 @@ def answered(reply: Reply) -> object:
     """The body; None for what MusicBrainz does not have. Raises Unavailable for all else."""
     if reply.status == 404:
         return None
-    if reply.status != 200 or not isinstance(reply.body, dict):
-        raise Unavailable(f"MusicBrainz answered {reply.status} without an object", AGAIN_S)
+    if reply.status != 200 or not isinstance(reply.body, dict) or "error" in reply.body:
+        raise Unavailable(f"MusicBrainz answered {reply.status} without what was asked for", AGAIN_S)
     return reply.body
 
 

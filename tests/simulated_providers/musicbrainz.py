@@ -41,7 +41,7 @@ class SimulatedMusicBrainz(SimulatedProvider):
         path = asked.path.rsplit("/ws/2")[-1]
         if path == "/url":
             return self._urls(asked.values("resource"))
-        return self._release(path.removeprefix("/release/"), set(asked.value("inc").replace("+", " ").split()))
+        return self._release(path.removeprefix("/release/"), set(asked.value("inc").split()))
 
     def mbids_of(self, release_id: int) -> list[str]:
         count = self.releases.get(release_id, self._drawn_count(release_id))

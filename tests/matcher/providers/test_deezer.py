@@ -262,6 +262,18 @@ async def test_tracks_without_one_are_searched_in_the_order_they_are_wanted(
         assert max(score(track, each, release).confidence for each in found) > 50
 
 
+async def test_an_isrc_that_leads_to_another_song_leaves_its_track_to_the_search(
+    catalogue: Catalogue, deezer: SimulatedDeezer
+) -> None:
+    release, other = release_of(catalogue, 1), release_of(catalogue, 2)
+    (track, *_), (wrong, *_) = release.tracks, isrcs_of(catalogue, other).values()
+    async with client_of(deezer.url) as client:
+        found = await make(client, [Known({track.place: wrong})]).candidates(release, {}, [track])
+    (misled, *_), best = found, max(found, key=lambda each: score(track, each, release).confidence)
+    assert misled.isrc_of == track.place
+    assert best.isrc_of is None
+
+
 async def test_who_cannot_tell_isrcs_now_hinders_no_search(catalogue: Catalogue, deezer: SimulatedDeezer) -> None:
     release = release_of(catalogue, 1)
     async with client_of(deezer.url) as client:
@@ -312,6 +324,7 @@ async def test_concerts_and_copies_never_win(catalogue: Catalogue, deezer: Simul
     [
         Fault("status", status=200, body=failing("Exception", "Quota limit exceeded", 4).body),
         Fault("status", status=200, body=b'{"error": "An error has occured"}'),
+        Fault("status", status=200, body=b"{}"),
         Fault("status", status=500),
         Fault("html", status=200),
         Fault("huge", size=10_000_000),

@@ -124,7 +124,9 @@ def test_isrcs_go_to_the_track_of_that_title_and_version() -> None:
     assert isrcs_of(release, recordings) == {"1": ("QZAAA0000002",), "2.0": ("QZAAA0000001",)}
 
 
-@pytest.mark.parametrize(("status", "body"), [(200, None), (200, []), (400, {}), (403, {}), (500, None)])
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, None), (200, []), (200, {"error": "slow down"}), (400, {}), (403, {}), (500, None)]
+)
 def test_an_answer_without_sense_is_no_miss(status: int, body: object) -> None:
     with pytest.raises(Unavailable):
         answered(Reply(status, {}, body))
