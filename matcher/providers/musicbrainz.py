@@ -203,6 +203,7 @@ def linked(recordings: Sequence[Recording]) -> tuple[Candidate, ...]:
 
 
 def _candidate(recording: Recording, platform: str = "", url: str = "") -> Candidate:
+    """Its title and length are the recording's: what the link itself says of them is not known here."""
     return Candidate(
         provider=NAME,
         platform=platform,
