@@ -446,3 +446,17 @@ COMMENT ON TABLE webhook_queues IS 'a row per store that has events; who writes 
 COMMENT ON COLUMN webhook_queues.next_at IS 'when the oldest events are to be sent';
 COMMENT ON COLUMN webhook_queues.batch_id IS 'of the events up to batch_last: sent with the same id until delivered';
 COMMENT ON COLUMN webhook_queues.lease_token IS 'fencing: only its holder may say what became of the batch';
+
+-- Provider quotas --------------------------------------------------------------------------------------------------
+-- What has been used of the limits of audio providers, by all processes.
+
+CREATE TABLE IF NOT EXISTS provider_quotas (
+  provider text NOT NULL,
+  limit_name text NOT NULL,
+  at timestamptz NOT NULL DEFAULT to_timestamp(0),
+  used integer NOT NULL DEFAULT 0,
+  PRIMARY KEY (provider, limit_name)
+);
+
+COMMENT ON COLUMN provider_quotas.at IS 'of a pace: when the next call is due; of a daily limit: when its day ends';
+COMMENT ON COLUMN provider_quotas.used IS 'calls made in that day';

@@ -5,6 +5,7 @@ MatcherError
 ├── MalformedRelease      the release cannot be matched as it is: an attempt is used up
 ├── ReleaseGone           Discogs says 404: failed at once
 ├── Unavailable           somebody else cannot answer now: the job is parked, no attempt is used up
+│   └── Broken            a provider answered nonsense, broke off, or did not answer at all
 └── LeaseLost             another worker owns the job by now: drop what we did
 """
 
@@ -33,6 +34,10 @@ class Unavailable(MatcherError):
     def __init__(self, what: str, retry_after_s: float) -> None:
         super().__init__(what)
         self.retry_after_s = retry_after_s
+
+
+class Broken(Unavailable):
+    """A provider answered nonsense, broke off, or did not answer at all: it is not throttling us."""
 
 
 class LeaseLost(MatcherError):

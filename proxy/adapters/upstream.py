@@ -14,9 +14,9 @@ import structlog
 from multidict import CIMultiDict
 from yarl import URL
 
+from matcher.domain.breaker import Breaker
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.single_flight import SingleFlight
-from proxy.domain.breaker import Breaker
 from proxy.domain.budget import Lane, Reservation
 from proxy.domain.visibility import OperatorCredential, Using
 from proxy.domain.wire import BrokenBody, TooLong, Unpacker, decode_json, is_html

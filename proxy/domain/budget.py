@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from proxy.domain.breaker import Breaker
+from matcher.domain.breaker import Breaker
 
 WINDOW_S = 60.0
 

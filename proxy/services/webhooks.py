@@ -16,13 +16,13 @@ from typing import Protocol, assert_never
 import structlog
 
 from matcher.database import Connection, Database
+from matcher.domain.breaker import Breaker
 from matcher.errors import DatabaseUnavailable
 from proxy.adapters import webhook_outbox as outbox
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.webhook import Receiver
 from proxy.adapters.webhook_outbox import Batch
 from proxy.background import Health
-from proxy.domain.breaker import Breaker
 from proxy.domain.webhook import (
     Delivered,
     Failed,

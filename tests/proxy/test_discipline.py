@@ -9,8 +9,8 @@ import time
 import aiohttp
 import pytest
 
+from matcher.domain.breaker import Breaker
 from proxy import keys
-from proxy.domain.breaker import Breaker
 from tests.conftest import STORE, Proxy, StartProxy
 from tests.simulated_discogs import Catalogue, Fault, SimulatedDiscogs
 

@@ -14,9 +14,9 @@ import aiohttp
 import asyncpg
 import pytest
 
+from matcher.domain.breaker import Breaker
 from proxy import keys
 from proxy.adapters.upstream import CREDENTIAL_AGAIN_S
-from proxy.domain.breaker import Breaker
 from tests.conftest import ADMIN_TOKEN, STORE, Proxy, StartProxy
 from tests.simulated_discogs import Fault, SimulatedDiscogs
 

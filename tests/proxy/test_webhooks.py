@@ -18,6 +18,7 @@ import structlog
 from aiohttp import web
 
 from matcher.database import Database
+from matcher.domain.breaker import Breaker
 from proxy import keys
 from proxy.adapters import webhook_outbox as outbox
 from proxy.adapters.database import connected
@@ -25,7 +26,6 @@ from proxy.adapters.metrics import Metrics
 from proxy.adapters.webhook import Receiver
 from proxy.background import Health
 from proxy.domain import webhook
-from proxy.domain.breaker import Breaker
 from proxy.domain.budget import Lane
 from proxy.domain.webhook import listing_events, signing_key
 from proxy.services.checks import GONE_AFTER_S

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from proxy.domain.breaker import Breaker
+from matcher.domain.breaker import Breaker
 
 
 def opened(at: float = 0.0) -> Breaker:
