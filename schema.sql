@@ -141,6 +141,15 @@ ALTER TABLE match_queue ADD COLUMN IF NOT EXISTS place integer NOT NULL DEFAULT 
 
 COMMENT ON COLUMN match_queue.place IS 'on the page on which a shopper saw it, first is 1; 0: nobody saw it';
 
+ALTER TABLE match_queue
+  ADD COLUMN IF NOT EXISTS parked_since timestamptz,
+  ADD COLUMN IF NOT EXISTS answers bytea,
+  ADD COLUMN IF NOT EXISTS decided_without text[] NOT NULL DEFAULT '{}';
+
+COMMENT ON COLUMN match_queue.parked_since IS 'when it first had to wait for a provider that could not answer';
+COMMENT ON COLUMN match_queue.answers IS 'of the other providers meanwhile, so that they are not asked again';
+COMMENT ON COLUMN match_queue.decided_without IS 'providers whose word is not in the decision: worth another look';
+
 CREATE INDEX IF NOT EXISTS match_queue_next_idx ON match_queue (priority, sequence) WHERE status = 'queued';
 CREATE INDEX IF NOT EXISTS match_queue_turn_idx ON match_queue (priority, place, sequence) WHERE status = 'queued';
 CREATE INDEX IF NOT EXISTS match_queue_lease_idx ON match_queue (lease_until) WHERE status = 'processing';

@@ -7,24 +7,27 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
 
 import orjson
 
 from matcher import store
 from matcher.database import Connection, Database
+from matcher.domain.answers import packed, unpacked
 from matcher.domain.metadata import fingerprint, metadata, storable
-from matcher.domain.retry import Fail, Park, Retry, aftermath
+from matcher.domain.retry import Fail, Park, Retry, aftermath, pause_for_providers
 from matcher.domain.tracklist import parse_release
 from matcher.domain.verdict import Forget, Persist, Thresholds, judge
 from matcher.errors import DatabaseUnavailable, LeaseLost, MalformedRelease, MatcherError, Unavailable
-from matcher.matching import match_release
-from matcher.models import Candidate, Match, ProcessingStatus, Release, Track
+from matcher.gathering import Gathered, Provider, Providers, Told
+from matcher.models import ProcessingStatus
 
 JOB_DEADLINE_S = store.LEASE_S * 2 / 3
 """A job that takes longer is ended while its lease still holds."""
+
+JUDGING_S = 10.0
+"""Of that, what is kept for matching and storing: no provider is asked later."""
 
 IDLE_POLL_S = 2.0
 """How often an idle pool looks for work that another process queued, or that was parked."""
@@ -44,19 +47,6 @@ FetchRelease = Callable[[int], Awaitable[FetchedRelease]]
 """Raises ReleaseGone, or Unavailable when upstream cannot answer now."""
 
 
-class Provider(Protocol):
-    """A source of candidates for the tracks that are `wanted`: those that have no sure match yet.
-
-    Raises Unavailable when it is throttled or failing, with when to ask again.
-    """
-
-    name: str
-
-    async def candidates(
-        self, release: Release, body: Mapping[str, object], wanted: Sequence[Track]
-    ) -> Sequence[Candidate]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How one job ended, for logs and metrics. `result`: cached, unmatched, failed, retried, parked or lost."""
@@ -69,6 +59,10 @@ class Outcome:
     approved: int = 0
     best: float = 0.0
     error: str | None = None
+    providers: tuple[tuple[str, Told], ...] = ()
+    """What came of those that were asked, or skipped, by name."""
+    without: tuple[str, ...] = ()
+    """Those that it was decided without, as they could not answer for too long."""
 
 
 @dataclass(slots=True)
@@ -102,6 +96,10 @@ class Matcher:
     on_outcome: Callable[[Outcome], None] = lambda _: None
     on_stored: Callable[[Connection, int], Awaitable[None]] | None = None
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _asked: Providers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._asked = Providers(self.providers, self.thresholds)
 
     def wake(self) -> None:
         """There is new work: an idle pool looks at once."""
@@ -168,9 +166,10 @@ class Matcher:
 
     async def _process(self, job: store.Job, deadline_s: float) -> Outcome:
         started = time.monotonic()
+        told: list[tuple[str, Told]] = []
         try:
             try:
-                found = await self._match_within(job, deadline_s)
+                found = await self._match_within(job, deadline_s, lambda provider, what: told.append((provider, what)))
                 ended = await self._store(job, found)
             except (LeaseLost, DatabaseUnavailable):
                 raise
@@ -192,41 +191,62 @@ class Matcher:
             approved=ended.approved,
             best=ended.best,
             error=ended.error,
+            providers=tuple(told),
+            without=ended.without,
         )
 
-    async def _match_within(self, job: store.Job, deadline_s: float) -> _Found:
+    async def _match_within(self, job: store.Job, deadline_s: float, tell: Callable[[str, Told], None]) -> _Found:
         try:
             async with asyncio.timeout(deadline_s):
-                return await self._match(job)
+                return await self._match(job, tell)
         except TimeoutError:
             if deadline_s < JOB_DEADLINE_S:  # the caller of drain() had less time than the job may have
                 raise Unavailable("the time given for draining was over", 0) from None
             raise
 
-    async def _match(self, job: store.Job) -> _Found:
+    async def _match(self, job: store.Job, tell: Callable[[str, Told], None]) -> _Found:
+        until = time.monotonic() + JOB_DEADLINE_S - JUDGING_S
         fetched = await self.fetch_release(job.release_id)
         body = parse_body(fetched.body)
         release = parse_release(body)
         if release.release_id != job.release_id:
             raise MalformedRelease(f"the body is that of release {release.release_id}")
-        candidates = [
-            found for each in self.providers for found in await each.candidates(release, body, release.tracks)
-        ]
-        # A box set takes seconds: shoppers must not wait for it.
-        return _Found(fetched, body, await asyncio.to_thread(match_release, release, candidates))
+        mark = fingerprint(body)
+        gathered = await self._asked.gather(
+            release,
+            body,
+            in_demand=job.priority <= store.Priority.SEEN,
+            known=unpacked(job.answers, mark),
+            until=until,
+            tell=tell,
+        )
+        return _Found(fetched, body, mark, gathered)
 
     async def _store(self, job: store.Job, found: _Found) -> _Ended:
+        """All that is known is stored at once; the job is over unless providers are to be asked again."""
+        gathered = found.gathered
+        pause_s = pause_for_providers([each.retry_after_s for each in gathered.missing], job.waited_s)
+        why = "; ".join(describe(each.error) for each in gathered.missing) or None
         async with self.database.transaction() as connection:
             keep = job.persist_always or await store.is_persisted(connection, job.release_id)
-            verdict = judge(found.matches, self.thresholds, persist_always=keep)
-            status = ProcessingStatus.MATCHED if isinstance(verdict, Persist) else ProcessingStatus.UNMATCHED
-            await store.decide(connection, job, status, fingerprint(found.body))
+            verdict = judge(gathered.matches, self.thresholds, persist_always=keep)
+            if pause_s is not None:
+                answers = packed(found.mark, gathered.answers)
+                await store.park_for_providers(connection, job, pause_s, why or "", answers)
+            else:
+                status = ProcessingStatus.MATCHED if isinstance(verdict, Persist) else ProcessingStatus.UNMATCHED
+                await store.decide(connection, job, status, found.mark, gathered.silent)
             if isinstance(verdict, Persist):
                 stored = store.StoredBody(found.fetched.body, found.fetched.fetched_at)
-                await store.persist(connection, job, metadata(found.body), stored, verdict.matches)
+                await store.persist(
+                    connection, job, metadata(found.body), stored, verdict.matches, silent=gathered.silent
+                )
                 if self.on_stored:
                     await self.on_stored(connection, job.release_id)
-        return _ended(verdict)
+        ended = replace(_ended(verdict), error=why)
+        if pause_s is not None:
+            return replace(ended, result="parked")
+        return replace(ended, without=tuple(each.provider for each in gathered.missing))
 
     async def _after(self, job: store.Job, error: Exception) -> _Ended:
         what = describe(error)
@@ -256,7 +276,9 @@ class Matcher:
 class _Found:
     fetched: FetchedRelease
     body: Mapping[str, object]
-    matches: tuple[Match, ...]
+    mark: str
+    """The fingerprint of the body."""
+    gathered: Gathered
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +288,7 @@ class _Ended:
     approved: int = 0
     best: float = 0.0
     error: str | None = None
+    without: tuple[str, ...] = ()
 
 
 def _ended(verdict: Persist | Forget) -> _Ended:

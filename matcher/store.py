@@ -26,6 +26,9 @@ from matcher.models import Audio, Due, ProcessingStatus, StoredMatch
 UNMATCHED_REST_DAYS = 30
 """An unmatched release is not asked for again for so long, unless its tracklist or videos change."""
 
+WITHOUT_REST_DAYS = 1
+"""A release that was decided without a provider that could not answer rests so long, whatever was found."""
+
 LEASE_S = 90.0
 """A job whose worker died is free again after this; every job ends well before it."""
 
@@ -54,6 +57,11 @@ class Job:
     attempts: int
     persist_always: bool
     lease_token: UUID
+    priority: int
+    waited_s: float
+    """How long it has been parked for providers that could not answer."""
+    answers: bytes | None
+    """What other providers have answered meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,8 @@ async def enqueue(
     """Queue releases in the order given; returns how many were queued that were not before.
 
     Asking twice is asking once, the higher priority wins. A decided release is queued again when its fingerprint is
-    known to have changed; an unmatched one after its rest as well. A failed one waits for a person.
+    known to have changed; an unmatched one after its rest as well, and after a shorter one what a shopper looks at and
+    was decided without a provider. A failed one waits for a person.
 
     Of what shoppers see, the first of each page comes first: a long page does not keep a later one without audio.
 
@@ -96,6 +105,8 @@ async def enqueue(
              OR (q.status = 'queued' AND q.priority > $2)
              OR (q.status IN ('matched', 'unmatched') AND q.fingerprint <> $4)
              OR (q.status = 'unmatched' AND q.decided_at < now() - make_interval(days => $5))
+             OR ($2 = $6 AND q.status IN ('matched', 'unmatched') AND q.decided_without <> '{}'
+                 AND q.decided_at < now() - make_interval(days => $7))
         ), numbered AS (
           SELECT release_id, nth, nextval(pg_get_serial_sequence('match_queue', 'sequence')) AS sequence
           FROM (SELECT release_id, nth FROM wanted ORDER BY nth) AS in_order
@@ -112,6 +123,8 @@ async def enqueue(
         WHERE (q.status = 'queued' AND q.priority > excluded.priority)
            OR (q.status IN ('matched', 'unmatched') AND q.fingerprint <> $4)
            OR (q.status = 'unmatched' AND q.decided_at < now() - make_interval(days => $5))
+           OR ($2 = $6 AND q.status IN ('matched', 'unmatched') AND q.decided_without <> '{}'
+               AND q.decided_at < now() - make_interval(days => $7))
         RETURNING (xmax = 0 OR enqueued_at = now()) AS is_new
         """,
         list(dict.fromkeys(release_ids)),
@@ -120,6 +133,7 @@ async def enqueue(
         fingerprint,
         UNMATCHED_REST_DAYS,
         int(Priority.SEEN),
+        WITHOUT_REST_DAYS,
     )
     return sum(row["is_new"] for row in rows)
 
@@ -139,14 +153,24 @@ async def claim(connection: Connection, limit: int) -> list[Job]:
         SET status = 'processing', attempts = attempts + 1,
             lease_token = gen_random_uuid(), lease_until = now() + make_interval(secs => $2)
         FROM next WHERE q.release_id = next.release_id
-        RETURNING q.release_id, store_username, attempts, persist_always, lease_token, priority, place, sequence
+        RETURNING q.release_id, store_username, attempts, persist_always, lease_token, priority, place, sequence,
+                  coalesce(extract(epoch FROM now() - parked_since), 0)::float8 AS waited_s, answers
         """,
         limit,
         LEASE_S,
     )
     rows.sort(key=lambda row: (row["priority"], row["place"], row["sequence"]))
     return [
-        Job(row["release_id"], row["store_username"], row["attempts"], row["persist_always"], row["lease_token"])
+        Job(
+            row["release_id"],
+            row["store_username"],
+            row["attempts"],
+            row["persist_always"],
+            row["lease_token"],
+            row["priority"],
+            row["waited_s"],
+            row["answers"],
+        )
         for row in rows
     ]
 
@@ -166,19 +190,35 @@ async def _free_expired(connection: Connection) -> None:
     )
 
 
-async def decide(connection: Connection, job: Job, status: ProcessingStatus, fingerprint: str | None) -> None:
-    """End the job. Raises LeaseLost when somebody else owns it by now: roll back what was done under it."""
+async def decide(
+    connection: Connection,
+    job: Job,
+    status: ProcessingStatus,
+    fingerprint: str | None,
+    without: Collection[str] = (),
+) -> None:
+    """End the job, `without` the word of these providers.
+
+    Raises LeaseLost when somebody else owns it by now: roll back what was done under it.
+    """
     await _write_outcome(
         connection,
         job,
-        "status = $3, decided_at = now(), fingerprint = $4, last_error = NULL",
+        "status = $3, decided_at = now(), fingerprint = $4, last_error = NULL, parked_since = NULL, answers = NULL,"
+        " decided_without = $5",
         status.value,
         fingerprint,
+        list(without),
     )
 
 
 async def fail(connection: Connection, job: Job, error: str) -> None:
-    await _write_outcome(connection, job, "status = 'failed', decided_at = now(), last_error = $3", error)
+    await _write_outcome(
+        connection,
+        job,
+        "status = 'failed', decided_at = now(), last_error = $3, parked_since = NULL, answers = NULL",
+        error,
+    )
 
 
 async def retry(connection: Connection, job: Job, after_s: float, error: str) -> None:
@@ -199,6 +239,19 @@ async def park(connection: Connection, job: Job, after_s: float, why: str) -> No
         "status = 'queued', not_before = now() + make_interval(secs => $3), last_error = $4, attempts = attempts - 1",
         after_s,
         why,
+    )
+
+
+async def park_for_providers(connection: Connection, job: Job, after_s: float, why: str, answers: bytes | None) -> None:
+    """The same, with what is known from those that have answered."""
+    await _write_outcome(
+        connection,
+        job,
+        "status = 'queued', not_before = now() + make_interval(secs => $3), last_error = $4, attempts = attempts - 1,"
+        " parked_since = coalesce(parked_since, now()), answers = $5",
+        after_s,
+        why,
+        answers,
     )
 
 
@@ -236,7 +289,9 @@ async def audio(connection: Connection, release_ids: Collection[int]) -> dict[in
         SELECT wanted.release_id, q.status, r.discogs_id IS NOT NULL AS persisted,
                coalesce(r.has_audio_matches, false) AS has_audio,
                (q.status = 'queued' AND q.priority > $2)
-                 OR (q.status = 'unmatched' AND q.decided_at < now() - make_interval(days => $3)) AS sooner,
+                 OR (q.status = 'unmatched' AND q.decided_at < now() - make_interval(days => $3))
+                 OR (q.status IN ('matched', 'unmatched') AND q.decided_without <> '{}'
+                     AND q.decided_at < now() - make_interval(days => $4)) AS sooner,
                m.track_index, m.sub_index, coalesce(track ->> 'position', ''), coalesce(track ->> 'title', ''),
                m.platform, m.match_url, coalesce(m.confidence, 0), coalesce(m.approved, false), m.verified_by,
                m.verified_at::timestamptz
@@ -256,6 +311,7 @@ async def audio(connection: Connection, release_ids: Collection[int]) -> dict[in
         list(set(release_ids)),
         int(Priority.SEEN),
         UNMATCHED_REST_DAYS,
+        WITHOUT_REST_DAYS,
     )
     return {release_id: _audio(list(found)) for release_id, found in groupby(rows, key=itemgetter(0))}
 
@@ -334,16 +390,35 @@ async def details(connection: Connection, release_ids: Collection[int]) -> dict[
 
 
 async def persist(
-    connection: Connection, job: Job, facts: Metadata, body: StoredBody, matches: Sequence[JudgedMatch]
+    connection: Connection,
+    job: Job,
+    facts: Metadata,
+    body: StoredBody,
+    matches: Sequence[JudgedMatch],
+    silent: Collection[str] = (),
 ) -> None:
-    """Store the release and all its matches. What a person decided, and rows of the old system, stay as they are."""
+    """Store the release and all its matches. What a person decided, and rows of the old system, stay as they are.
+
+    So does what a `silent` provider gave earlier, unless a match as good takes its place.
+    """
     await _upsert_release(connection, job.release_id, job.store_username, facts, body)
     await connection.execute(
         """
-        DELETE FROM track_matches
+        DELETE FROM track_matches m
         WHERE release_id = $1 AND verified_at IS NULL AND NOT rejected AND dead_since IS NULL AND provider IS NOT NULL
+          AND (provider <> ALL($2::text[]) OR EXISTS (
+            SELECT FROM unnest($3::integer[], $4::integer[], $5::real[], $6::boolean[])
+              AS found (track_index, sub_index, confidence, approved)
+            WHERE found.track_index = m.track_index AND found.sub_index IS NOT DISTINCT FROM m.sub_index
+              AND (found.approved, found.confidence) >= (coalesce(m.approved, false), m.confidence)
+          ))
         """,
         job.release_id,
+        list(silent),
+        [each.match.track.track_index for each in matches],
+        [each.match.track.sub_index for each in matches],
+        [each.match.score.confidence for each in matches],
+        [each.approved for each in matches],
     )
     await _insert_matches(connection, job.release_id, matches)
     await refresh_has_audio(connection, job.release_id)

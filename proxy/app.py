@@ -15,8 +15,7 @@ from matcher.database import Database
 from matcher.domain.verdict import Thresholds
 from matcher.errors import DatabaseUnavailable
 from matcher.migration import migrate
-from matcher.pool import Matcher, Outcome, Provider
-from matcher.providers.discogs_videos import DiscogsVideos
+from matcher.pool import Matcher, Outcome
 from proxy import __version__, keys
 from proxy.adapters.budget_log import BudgetLog
 from proxy.adapters.changes import Changes
@@ -26,6 +25,7 @@ from proxy.adapters.responses import ResponseStore
 from proxy.adapters.upstream import Call, Upstream, sent_once
 from proxy.adapters.variants import Variants
 from proxy.adapters.webhook import Receiver
+from proxy.audio_providers import opened_providers
 from proxy.background import Health, running
 from proxy.domain.budget import Budget, Lane
 from proxy.domain.lifetimes import LIFETIMES
@@ -66,9 +66,6 @@ KEEP_IDLE_ELSEWHERE_S = 4.0
 
 MIGRATION_POLL_S = 30.0
 """How often it is looked whether the last release of the old system's matches has been stored."""
-
-PROVIDERS: dict[str, type[DiscogsVideos]] = {"discogs_videos": DiscogsVideos}
-"""The providers that are built, by their name in MATCH_PROVIDERS."""
 
 log = structlog.get_logger()
 
@@ -254,16 +251,17 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         content_max_age_s=settings.content_max_age_ms / 1000,
         deadline_s=settings.upstream_deadline_ms / 1000,
     )
-    app[keys.MATCHER] = Matcher(
-        database,
-        releases.fetch_for_matching,
-        providers(settings),
-        Thresholds(settings.cache_persistence_threshold, settings.approval_threshold),
-        settings.audio_matching_batch_size,
-        on_outcome=lambda outcome: job_ended(app, outcome),
-        on_stored=record_release_matched if settings.webhook_url else None,
-    )
-    yield
+    async with opened_providers(settings, database) as providers:
+        app[keys.MATCHER] = Matcher(
+            database,
+            releases.fetch_for_matching,
+            providers,
+            Thresholds(settings.cache_persistence_threshold, settings.approval_threshold),
+            settings.audio_matching_batch_size,
+            on_outcome=lambda outcome: job_ended(app, outcome),
+            on_stored=record_release_matched if settings.webhook_url else None,
+        )
+        yield
     await mirror.stop()
     await app[keys.INVENTORY].stop()
     await counts.stop()
@@ -296,17 +294,14 @@ def pace(settings: Settings) -> Pace:
     )
 
 
-def providers(settings: Settings) -> list[Provider]:
-    """Those of MATCH_PROVIDERS that are built, in the order given."""
-    return [PROVIDERS[name]() for name in settings.match_providers if name in PROVIDERS]
-
-
 def job_ended(app: web.Application, outcome: Outcome) -> None:
     """The canonical log line of a match job, and its metrics."""
     app[keys.FINISHED].drop_release(outcome.release_id)  # who asked for the job sees its outcome at once
     metrics = app[keys.METRICS]
     metrics.jobs.labels(outcome.result).inc()
     metrics.job_seconds.observe(outcome.seconds)
+    for provider, told in outcome.providers:
+        metrics.provider_calls.labels(provider, told.value).inc()
     if outcome.result in ("cached", "unmatched"):
         app[keys.SCHEDULER].decided()
         metrics.match_confidence.observe(outcome.best)
@@ -318,6 +313,8 @@ def job_ended(app: web.Application, outcome: Outcome) -> None:
         matches=outcome.matches,
         approved=outcome.approved,
         best_confidence=round(outcome.best, 1),
+        providers={provider: told.value for provider, told in outcome.providers},
+        without=outcome.without,
         error=outcome.error,
         ms=round(outcome.seconds * 1000, 1),
     )

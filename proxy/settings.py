@@ -188,6 +188,12 @@ class Settings:
         "LOG_FORMAT", one_of("console", "json"), None, "unset: console on a terminal, json elsewhere"
     )
 
+    @property
+    def audio_providers(self) -> tuple[Provider, ...]:
+        """In the order in which they are asked; YouTube is the last one where it has a key and no place of its own."""
+        joins = self.youtube_api_key is not None and "youtube" not in self.match_providers
+        return (*self.match_providers, "youtube") if joins else self.match_providers
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Parse all settings, or raise SettingsError with every problem found."""

@@ -105,7 +105,7 @@ async def test_check_says_what_is_there_and_what_to_do(
 ) -> None:
     shown = await run_command("check", DISCOGS_API_URL=discogs.url, DATA_DIR=str(tmp_path), DATABASE_URL=database_dsn)
     assert shown.returncode == 0, shown.stdout
-    for subject in ("egress", "user agent", "credential", "budget", "database", "providers", "PUBLIC_URL", "TLS"):
+    for subject in ("egress", "user agent", "credential", "budget", "database", "discogs_videos", "PUBLIC_URL", "TLS"):
         assert subject in shown.stdout
     assert "-> set DISCOGS_CONSUMER_KEY" in shown.stdout
 

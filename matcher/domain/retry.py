@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from matcher.errors import ReleaseGone, Unavailable
@@ -12,6 +13,13 @@ BACKOFF_S = (10.0, 60.0, 300.0, 1800.0)
 
 PARK_AT_LEAST_S = 1.0
 """Nobody's Retry-After makes us ask in a tight loop."""
+
+
+WITHOUT_AFTER_S = 6 * 3600.0
+"""A release waits so long for providers that cannot answer, whichever; then it is decided without them."""
+
+PARK_FOR_PROVIDERS_MOST_S = 1800.0
+"""The longer a release has waited for them, the less often it is looked at, down to this; unless they say later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +51,13 @@ def aftermath(error: Exception, attempts: int) -> Aftermath:
     if isinstance(error, ReleaseGone) or attempts >= MAX_ATTEMPTS:
         return Fail()
     return Retry(BACKOFF_S[min(attempts, len(BACKOFF_S)) - 1])
+
+
+def pause_for_providers(retry_after_s: Collection[float], waited_s: float) -> float | None:
+    """Seconds until the first that could not answer is asked again; None: decide now, with what is known.
+
+    `waited_s` is how long the job has been parked for providers already.
+    """
+    if not retry_after_s or waited_s >= WITHOUT_AFTER_S:
+        return None
+    return max(PARK_AT_LEAST_S, min(retry_after_s), min(waited_s, PARK_FOR_PROVIDERS_MOST_S))

@@ -39,6 +39,8 @@ class Metrics:
     job_seconds: Histogram = field(init=False)
     match_confidence: Histogram = field(init=False)
     queue: Gauge = field(init=False)
+    provider_calls: Counter = field(init=False)
+    provider_quota: Gauge = field(init=False)
     checks: Counter = field(init=False)
     check_calls: Histogram = field(init=False)
     check_age: Gauge = field(init=False)
@@ -119,6 +121,18 @@ class Metrics:
             registry=registry,
         )
         self.queue = Gauge("discogs_proxy_queue_releases", "Releases by state.", ("status",), registry=registry)
+        self.provider_calls = Counter(
+            "discogs_proxy_provider_calls",
+            "What came of each audio provider for each match job: found, nothing, throttled, broken, skipped.",
+            ("provider", "outcome"),
+            registry=registry,
+        )
+        self.provider_quota = Gauge(
+            "discogs_proxy_provider_quota_remaining",
+            "Calls left today, where a provider allows so many a day.",
+            ("provider", "limit"),
+            registry=registry,
+        )
         self.checks = Counter(
             "discogs_proxy_checks",
             "Checks of stores ended: unchanged, changed, swept, gone, failed.",

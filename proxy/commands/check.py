@@ -11,12 +11,16 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
+from matcher.database import Database
+from matcher.errors import Broken, DatabaseUnavailable, Unavailable
+from matcher.providers.http_client import HttpClient
 from matcher.store import counts
 from proxy.adapters.database import DatabaseUnusable
 from proxy.adapters.embedded_postgres import EmbeddedPostgresError
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream
-from proxy.app import PROVIDERS, operator_credential
+from proxy.app import operator_credential
+from proxy.audio_providers import PROVIDERS, provider_client, provider_session
 from proxy.commands.database import command_database
 from proxy.domain.budget import Budget, Lane
 from proxy.domain.visibility import Using
@@ -70,8 +74,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         )
         async for finding in discogs(settings, upstream):
             yield finding
-    yield await database(settings)
-    yield providers(settings)
+    async for finding in database(settings):
+        yield finding
     yield public_url(settings)
     yield tls(settings)
     yield webhooks(settings)
@@ -155,26 +159,59 @@ def budget(upstream: Upstream, answer: Answer) -> Finding:
     return Finding(Verdict.GOOD, "budget", f"{upstream.remaining} of {upstream.limit} calls left in this minute")
 
 
-async def database(settings: Settings) -> Finding:
+async def database(settings: Settings) -> AsyncIterator[Finding]:
+    """And the providers, whose quotas it holds."""
     kind = "DATABASE_URL" if settings.database_url else f"embedded in {settings.data_dir}"
     try:
-        async with command_database(settings) as found, found.connection() as connection:
-            version = connection.get_server_version()
-            known = sum((await counts(connection)).values())
-    except (DatabaseUnusable, EmbeddedPostgresError) as error:
-        return Finding(Verdict.BAD, "database", f"{kind} cannot be used", str(error))
-    return Finding(
-        Verdict.GOOD, "database", f"{kind}: PostgreSQL {version.major}.{version.minor}, {known} releases known"
-    )
+        async with command_database(settings) as found:
+            async with found.connection() as connection:
+                version = connection.get_server_version()
+                known = sum((await counts(connection)).values())
+            told = f"{kind}: PostgreSQL {version.major}.{version.minor}, {known} releases known"
+            yield Finding(Verdict.GOOD, "database", told)
+            async for finding in providers(settings, found):
+                yield finding
+    except (DatabaseUnusable, EmbeddedPostgresError, DatabaseUnavailable) as error:
+        yield Finding(Verdict.BAD, "database", f"{kind} cannot be used", str(error))
 
 
-def providers(settings: Settings) -> Finding:
-    built = [name for name in settings.match_providers if name in PROVIDERS]
-    if not built:
-        return Finding(
-            Verdict.WARNING, "providers", "none of MATCH_PROVIDERS is built", f"name one of {', '.join(PROVIDERS)}"
-        )
-    return Finding(Verdict.GOOD, "providers", ", ".join(built))
+async def providers(settings: Settings, found: Database) -> AsyncIterator[Finding]:
+    """A line each. No shopper is turned away for want of one, so that few things are a problem."""
+    async with provider_session() as session:
+        for name in settings.audio_providers:
+            if name not in PROVIDERS:
+                yield Finding(Verdict.WARNING, name, "not built in this version", "leave it out of MATCH_PROVIDERS")
+            elif name not in PROBES:
+                yield Finding(Verdict.GOOD, name, "needs no call of its own")
+            else:
+                yield await provider(name, provider_client(name, settings, session, found))
+    if "youtube" not in settings.audio_providers:
+        yield Finding(Verdict.GOOD, "youtube", "off (YOUTUBE_API_KEY is unset)")
+
+
+PROBES: dict[str, tuple[str, dict[str, str]]] = {
+    "musicbrainz": ("/genre/all", {"limit": "1", "fmt": "json"}),
+    "deezer": ("/infos", {}),
+    "youtube": ("/videos", {"part": "id", "id": "aaaaaaaaaaa"}),
+    "itunes": ("/search", {"term": "love", "limit": "1"}),
+}
+"""A cheap call of each provider that is asked over the network."""
+
+
+async def provider(name: str, client: HttpClient) -> Finding:
+    """One call, within its quota."""
+    path, params = PROBES[name]
+    try:
+        reply = await client.get(path, params)
+    except Broken as error:
+        remedy = f"open outgoing https to {client.base_url}, correct {name.upper()}_API_URL, or leave it out"
+        return Finding(Verdict.WARNING, name, str(error), remedy)
+    except Unavailable as error:
+        return Finding(Verdict.WARNING, name, f"{error}: again in {error.retry_after_s:.0f} s", "its jobs wait for it")
+    if client.secrets and reply.status in (400, 401, 403):
+        remedy = f"correct {name.upper()}_API_KEY, and allow its API"
+        return Finding(Verdict.BAD, name, f"refuses the key ({reply.status})", remedy)
+    return Finding(Verdict.GOOD, name, f"{client.base_url} answers {reply.status}")
 
 
 def public_url(settings: Settings) -> Finding:

@@ -1,8 +1,9 @@
-"""`./run match RELEASE_ID`: matches one release and prints tracks, candidates, scores and reasons. Stores nothing."""
+"""`./run match RELEASE_ID`: matches one release and prints tracks, candidates, scores and reasons. Stores no match."""
 
 from __future__ import annotations
 
 import sys
+import time
 
 import aiohttp
 
@@ -10,11 +11,15 @@ from matcher.domain.tracklist import parse_release
 from matcher.domain.verdict import Persist, Thresholds, judge
 from matcher.errors import MatcherError
 from matcher.explain import as_table
-from matcher.matching import match_release
-from matcher.pool import parse_body
+from matcher.gathering import Providers
+from matcher.pool import JOB_DEADLINE_S, describe, parse_body
+from proxy.adapters.database import DatabaseUnusable
+from proxy.adapters.embedded_postgres import EmbeddedPostgresError
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.upstream import Call, Trace, Upstream
-from proxy.app import operator_credential, providers
+from proxy.app import operator_credential
+from proxy.audio_providers import opened_providers
+from proxy.commands.database import command_database
 from proxy.domain.budget import Budget, Lane
 from proxy.domain.visibility import Using
 from proxy.errors import ProxyError
@@ -23,20 +28,26 @@ from proxy.settings import Settings
 
 async def match(settings: Settings, release_id: int) -> int:
     """The exit code: 1 when Discogs does not give the release."""
+    thresholds = Thresholds(settings.cache_persistence_threshold, settings.approval_threshold)
     try:
-        body = await _fetch(settings, release_id)
-        content = parse_body(body)
+        content = parse_body(await _fetch(settings, release_id))
         release = parse_release(content)
-        candidates = [
-            found for each in providers(settings) for found in await each.candidates(release, content, release.tracks)
-        ]
-    except (ProxyError, MatcherError) as error:
+        async with command_database(settings) as database, opened_providers(settings, database) as providers:
+            gathered = await Providers(providers, thresholds).gather(
+                release,
+                content,
+                in_demand=True,
+                known={},
+                until=time.monotonic() + JOB_DEADLINE_S,
+                tell=lambda provider, told: print(f"{provider}: {told}"),
+            )
+    except (ProxyError, MatcherError, DatabaseUnusable, EmbeddedPostgresError) as error:
         print(f"release {release_id} cannot be matched: {error}", file=sys.stderr)
         return 1
-    matches = match_release(release, candidates)
-    print(as_table(release, matches, candidates))
-    thresholds = Thresholds(settings.cache_persistence_threshold, settings.approval_threshold)
-    verdict = judge(matches, thresholds)
+    for each in gathered.missing:
+        print(f"without {each.provider}: {describe(each.error)}")
+    print(as_table(release, gathered.matches, gathered.candidates))
+    verdict = judge(gathered.matches, thresholds)
     if isinstance(verdict, Persist):
         approved = sum(each.approved for each in verdict.matches)
         print(f"persisted: {len(verdict.matches)} matches, {approved} approved without a person")

@@ -6,7 +6,9 @@ from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from matcher import store
+from matcher.domain.quota import LIMITS
 from matcher.errors import DatabaseUnavailable
+from matcher.quota_store import left_today
 from proxy import keys
 from proxy.adapters import tracking
 from proxy.handlers.middleware import json_response
@@ -51,8 +53,12 @@ async def metrics(request: web.Request) -> web.Response:
         async with request.app[keys.DATABASE].connection() as connection:
             for status, count in (await store.counts(connection)).items():
                 measured.queue.labels(status.value).set(count)
+            limits = {str(name): LIMITS.get(name, ()) for name in request.app[keys.SETTINGS].audio_providers}
+            for of, left in (await left_today(connection, limits)).items():
+                measured.provider_quota.labels(*of).set(left)
     except DatabaseUnavailable:
         measured.queue.clear()
+        measured.provider_quota.clear()
     reasons = await degraded(request.app)
     measured.degraded.clear()
     for reason in (*REASONS, *reasons):

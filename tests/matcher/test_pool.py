@@ -154,7 +154,7 @@ async def test_a_release_that_cannot_be_read_is_tried_again_and_fails_in_the_end
     assert await scalar(database, "SELECT attempts FROM match_queue") == 5
 
 
-async def test_a_release_that_breaks_our_own_code_does_not_stop_the_pool(
+async def test_a_release_that_breaks_a_provider_of_ours_does_not_stop_the_pool(
     database: Database, outcomes: list[Outcome]
 ) -> None:
     class Broken:

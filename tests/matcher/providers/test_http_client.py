@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -19,23 +18,9 @@ from matcher.domain.quota import PACIFIC, Daily
 from matcher.errors import Broken, Unavailable
 from matcher.providers.http_client import MAX_BODY_BYTES, HttpClient, retry_after_s
 from matcher.quota_store import Quota
+from tests.origin import Answer, Origin, running_origin
 
 SECRET = "hunter2"
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass
-class Origin:
-    """A provider on a port; `answer` is what it does with a request."""
-
-    answer: Answer
-    url: str = ""
-    asked: list[web.Request] = field(default_factory=list)
-    sent: int = 0
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(request)
-        return await self.answer(request)
 
 
 async def hang(request: web.Request) -> web.StreamResponse:
@@ -69,24 +54,22 @@ def says(status: int = 200, body: bytes = b"{}", **headers: str) -> Answer:
 
 @pytest.fixture
 async def origin() -> AsyncIterator[Origin]:
-    found = Origin(says())
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", found.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    found.url = f"http://{host}:{port}/v3"
-    yield found
-    await runner.cleanup()
+    async with running_origin() as found:
+        found.body = b"{}"
+        yield found
 
 
 @pytest.fixture
 async def client(origin: Origin, database: Database) -> AsyncIterator[HttpClient]:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield HttpClient(
-            session, "maker", origin.url, "product/1 +contact", Quota(database, "maker", ()), {"key": SECRET}, 0.5
+            session,
+            "maker",
+            f"{origin.url}/v3",
+            "product/1 +contact",
+            Quota(database, "maker", ()),
+            {"key": SECRET},
+            0.5,
         )
 
 
@@ -94,7 +77,7 @@ async def test_an_answer_is_parsed(client: HttpClient, origin: Origin) -> None:
     origin.answer = says(200, b'{"data": [1]}')
     reply = await client.get("/track/isrc:GB1", {"q": 'artist:"Ä" & more', "limit": "5"})
     assert (reply.status, reply.body) == (200, {"data": [1]})
-    request = origin.asked[0]
+    request = origin.requests[0]
     assert request.path == "/v3/track/isrc:GB1"
     assert dict(request.query) == {"q": 'artist:"Ä" & more', "limit": "5", "key": SECRET}
     assert request.headers["User-Agent"] == "product/1 +contact"
@@ -102,13 +85,13 @@ async def test_an_answer_is_parsed(client: HttpClient, origin: Origin) -> None:
 
 async def test_a_parameter_may_be_repeated(client: HttpClient, origin: Origin) -> None:
     await client.get("/url", MultiDict([("resource", "a"), ("resource", "b")]))
-    assert origin.asked[0].query.getall("resource") == ["a", "b"]
+    assert origin.requests[0].query.getall("resource") == ["a", "b"]
 
 
 @pytest.mark.parametrize("path", ["/track/../../other", "/track?key=x", "/track#x", "/a b/ü"])
 async def test_a_path_leads_nowhere_else(client: HttpClient, origin: Origin, path: str) -> None:
     await client.get(path, {})
-    request = origin.asked[0]
+    request = origin.requests[0]
     assert request.path.startswith("/v3/")
     assert dict(request.query) == {"key": SECRET}
 
@@ -182,18 +165,21 @@ async def test_nobody_there_is_no_answer_either(client: HttpClient) -> None:
 
 
 async def test_reading_stops_when_there_is_more_than_anybody_needs(client: HttpClient, origin: Origin) -> None:
+    sent = 0
+
     async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
         response = web.StreamResponse()
         await response.prepare(request)
         while True:
             await response.write(b"x" * 65_536)
-            origin.sent += 65_536
+            sent += 65_536
 
     origin.answer = endless
     client.timeout_s = 30
     with pytest.raises(Broken, match="more than"):
         await client.get("/x", {})
-    assert origin.sent < 20 * MAX_BODY_BYTES
+    assert sent < 20 * MAX_BODY_BYTES
 
 
 async def test_a_provider_that_fails_again_and_again_is_left_alone_until_one_call_finds_it_well(
@@ -206,7 +192,7 @@ async def test_a_provider_that_fails_again_and_again_is_left_alone_until_one_cal
     for _ in range(6):
         with pytest.raises(Broken):
             await client.get("/x", {})
-    assert len(origin.asked) == 3
+    assert origin.calls == 3
     with pytest.raises(Broken, match="left alone") as broken:
         await client.get("/x", {})
     assert broken.value.retry_after_s == 30
@@ -223,7 +209,7 @@ async def test_a_call_that_nobody_waits_for_any_more_tells_nothing(client: HttpC
     origin.answer = hang
     client.timeout_s = 60
     probe = asyncio.create_task(client.get("/x", {}))
-    while len(origin.asked) < 2:
+    while origin.calls < 2:
         await asyncio.sleep(0.01)
     probe.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -238,7 +224,7 @@ async def test_a_call_beyond_the_quota_is_not_made(client: HttpClient, origin: O
     with pytest.raises(Unavailable, match="used up"):
         await client.get("/search", {})
     await client.get("/videos", {})
-    assert [request.path for request in origin.asked] == ["/v3/search", "/v3/videos"]
+    assert [request.path for request in origin.requests] == ["/v3/search", "/v3/videos"]
 
 
 @pytest.mark.parametrize(

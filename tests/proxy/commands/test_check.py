@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.commands.check import Verdict, webhooks
+from matcher.database import Database
+from proxy.audio_providers import provider_client, provider_session
+from proxy.commands.check import Verdict, provider, webhooks
 from proxy.settings import Settings
+from tests.origin import running_origin
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -22,3 +25,24 @@ def test_webhooks_are_judged_by_their_settings(url: str, secret: str, verdict: V
     found = webhooks(Settings.from_environment({"WEBHOOK_URL": url, "WEBHOOK_SECRET": secret}))
     assert (found.verdict, told in found.found) == (verdict, True)
     assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "verdict", "told"),
+    [
+        (200, b"{}", Verdict.GOOD, "answers 200"),
+        (400, b"{}", Verdict.BAD, "refuses the key (400)"),
+        (429, b"{}", Verdict.WARNING, "refused with 429: again in 30 s"),
+        (200, b"<html>", Verdict.WARNING, "not JSON"),
+    ],
+)
+async def test_a_provider_is_asked_once(
+    database: Database, status: int, body: bytes, verdict: Verdict, told: str
+) -> None:
+    async with running_origin() as origin, provider_session() as session:
+        origin.status, origin.body = status, body
+        settings = Settings.from_environment({"YOUTUBE_API_KEY": "hunter2", "YOUTUBE_API_URL": f"{origin.url}/v3"})
+        found = await provider("youtube", provider_client("youtube", settings, session, database))
+        assert (found.verdict, told in found.found) == (verdict, True)
+        assert [request.query["key"] for request in origin.requests] == ["hunter2"]
+        assert "hunter2" not in str(found)

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.conftest import STORE, Proxy
+from tests.conftest import STORE, Proxy, StartProxy
 from tests.simulated_discogs import SimulatedDiscogs
 
 README = Path(__file__).resolve().parents[3] / "README.md"
@@ -26,6 +26,18 @@ async def test_requests_and_calls_are_counted(proxy: Proxy, discogs: SimulatedDi
     text = body.decode()
     assert 'discogs_proxy_requests_total{kind="inventory",source="miss",status="200",store="other"} 1.0' in text
     assert 'discogs_proxy_upstream_calls_total{lane="shopper",outcome="2xx"} 1.0' in text
+
+
+async def test_what_came_of_each_provider_is_counted(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
+    proxy = await start_proxy(YOUTUBE_API_KEY="hunter2", MATCH_PROVIDERS="discogs_videos")
+    await proxy.get(f"/users/{STORE}/inventory")
+    await proxy.admin("POST", "/api/admin/process-queue?limit=5")
+    _, body = await proxy.get("/metrics")
+    text = body.decode()
+    outcomes = re.findall(r'provider_calls_total\{outcome="(\w+)",provider="discogs_videos"\} (\d+)', text)
+    assert sum(int(count) for _, count in outcomes) == 5
+    assert {outcome for outcome, _ in outcomes} <= {"found", "nothing"}
+    assert 'discogs_proxy_provider_quota_remaining{limit="searches",provider="youtube"} 100.0' in text
 
 
 async def test_the_readme_names_every_metric_and_no_other(proxy: Proxy) -> None:

@@ -1,0 +1,157 @@
+"""Asks the providers for a release's tracks, one after the other, until every track has a sure match."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from matcher.domain.verdict import Thresholds, approved
+from matcher.errors import Broken, DatabaseUnavailable, Unavailable
+from matcher.matching import match_release
+from matcher.models import Candidate, Match, Release, Track
+
+PROVIDER_S = 25.0
+"""What one provider may take for a release."""
+
+BROKEN_AGAIN_S = 60.0
+"""When a provider is asked again that says nothing of it, as it took too long or stumbled over an answer."""
+
+
+class Provider(Protocol):
+    """A source of candidates for the tracks that are `wanted`: those that have no sure match yet.
+
+    Raises Unavailable when it is throttled or failing, with when to ask again. One whose calls are few has an attribute
+    `only_in_demand` that is true: it is asked only for releases that shoppers look at, and not while another is
+    throttled, which may answer soon.
+    """
+
+    name: str
+
+    async def candidates(
+        self, release: Release, body: Mapping[str, object], wanted: Sequence[Track]
+    ) -> Sequence[Candidate]: ...
+
+
+class Told(StrEnum):
+    """What came of one provider for one release."""
+
+    FOUND = "found"
+    NOTHING = "nothing"
+    THROTTLED = "throttled"
+    BROKEN = "broken"
+    SKIPPED = "skipped"
+    """Every track had a sure match without it, or its few calls are kept for others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A provider that could not answer now."""
+
+    provider: str
+    told: Told
+    error: Exception
+    retry_after_s: float
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What is known of a release so far."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    matches: tuple[Match, ...] = ()
+    answers: dict[str, Sequence[Candidate]] = field(default_factory=dict)
+    """By provider; one that was asked and found nothing has an empty one."""
+    missing: list[Missing] = field(default_factory=list)
+    not_asked: list[str] = field(default_factory=list)
+    """Wanted, but not for what nobody looks at, or not while another is throttled."""
+
+    @property
+    def nobody_is_throttled(self) -> bool:
+        return all(each.told is not Told.THROTTLED for each in self.missing)
+
+    @property
+    def silent(self) -> list[str]:
+        """Whose word on this release is not known: what they said earlier still stands."""
+        return [each.provider for each in self.missing] + self.not_asked
+
+
+@dataclass(slots=True)
+class Providers:
+    """In the order in which they are asked. One that is throttled is not asked before it said, for any release."""
+
+    providers: Sequence[Provider]
+    thresholds: Thresholds
+    provider_s: float = PROVIDER_S
+    clock: Callable[[], float] = time.monotonic
+    _rests_until: dict[str, float] = field(default_factory=dict)
+
+    async def gather(
+        self,
+        release: Release,
+        body: Mapping[str, object],
+        *,
+        in_demand: bool,
+        known: Mapping[str, Sequence[Candidate]],
+        until: float,
+        tell: Callable[[str, Told], None],
+    ) -> Gathered:
+        """`known` are answers to an earlier asking for the same release. Raises DatabaseUnavailable.
+
+        Nobody is asked after `until`, by our clock.
+        """
+        so_far = Gathered()
+        for provider in self.providers:
+            wanted = self._wanted(release, so_far.matches)
+            if provider.name in known:
+                await self._take(release, so_far, provider.name, known[provider.name])
+            elif not wanted:
+                tell(provider.name, Told.SKIPPED)
+            elif getattr(provider, "only_in_demand", False) and not (in_demand and so_far.nobody_is_throttled):
+                so_far.not_asked.append(provider.name)
+                tell(provider.name, Told.SKIPPED)
+            else:
+                answer = await self._ask(provider, release, body, wanted, until)
+                if isinstance(answer, Missing):
+                    so_far.missing.append(answer)
+                    tell(provider.name, answer.told)
+                else:
+                    tell(provider.name, Told.FOUND if answer else Told.NOTHING)
+                    await self._take(release, so_far, provider.name, answer)
+        return so_far
+
+    def _wanted(self, release: Release, matches: Sequence[Match]) -> list[Track]:
+        sure = {match.track for match in matches if approved(match, self.thresholds)}
+        return [track for track in release.tracks if track not in sure]
+
+    async def _take(self, release: Release, so_far: Gathered, provider: str, answer: Sequence[Candidate]) -> None:
+        so_far.answers[provider] = answer
+        if answer:
+            so_far.candidates += answer
+            # A box set takes seconds: shoppers must not wait for it.
+            so_far.matches = await asyncio.to_thread(match_release, release, tuple(so_far.candidates))
+
+    async def _ask(
+        self, provider: Provider, release: Release, body: Mapping[str, object], wanted: Sequence[Track], until: float
+    ) -> Sequence[Candidate] | Missing:
+        """Whatever a provider does, the others are asked."""
+        name = provider.name
+        if (rest_s := self._rests_until.get(name, 0.0) - self.clock()) > 0:
+            return Missing(name, Told.THROTTLED, Unavailable(f"{name}: throttled a moment ago", rest_s), rest_s)
+        try:
+            async with asyncio.timeout(max(0.0, min(self.provider_s, until - self.clock()))):
+                return tuple(await provider.candidates(release, body, wanted))
+        except DatabaseUnavailable:
+            raise
+        except TimeoutError:
+            return Missing(name, Told.BROKEN, Broken(f"{name}: took too long", BROKEN_AGAIN_S), BROKEN_AGAIN_S)
+        except Broken as error:
+            return Missing(name, Told.BROKEN, error, error.retry_after_s)
+        except Unavailable as error:
+            self._rests_until[name] = self.clock() + error.retry_after_s
+            return Missing(name, Told.THROTTLED, error, error.retry_after_s)
+        except Exception as error:  # noqa: BLE001 - a provider that our code cannot read must not cost the others' matches
+            return Missing(name, Told.BROKEN, error, BROKEN_AGAIN_S)

@@ -1,0 +1,49 @@
+"""The audio providers that are built, and how each is put together from the settings. A new one is a line here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from matcher.database import Database
+from matcher.domain.quota import LIMITS
+from matcher.gathering import Provider
+from matcher.providers.client import Client
+from matcher.providers.discogs_videos import DiscogsVideos
+from matcher.providers.http_client import HttpClient
+from matcher.quota_store import Quota
+from proxy.adapters.upstream import sent_once
+from proxy.settings import Settings
+
+PROVIDERS: dict[str, Callable[[Client], Provider]] = {
+    "discogs_videos": lambda _: DiscogsVideos(),  # in the release's body: nobody is asked
+}
+"""By their name in MATCH_PROVIDERS."""
+
+
+@asynccontextmanager
+async def opened_providers(settings: Settings, database: Database) -> AsyncIterator[list[Provider]]:
+    """Those of the settings that are built, in the order in which they are asked."""
+    async with provider_session() as session:
+        yield [
+            PROVIDERS[name](provider_client(name, settings, session, database))
+            for name in settings.audio_providers
+            if name in PROVIDERS
+        ]
+
+
+def provider_session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), middlewares=(sent_once,))
+
+
+def provider_client(name: str, settings: Settings, session: aiohttp.ClientSession, database: Database) -> HttpClient:
+    return HttpClient(
+        session=session,
+        provider=name,
+        base_url=getattr(settings, f"{name}_api_url", ""),
+        user_agent=settings.discogs_user_agent,
+        quota=Quota(database, name, LIMITS.get(name, ())),
+        secrets={"key": settings.youtube_api_key} if name == "youtube" and settings.youtube_api_key else {},
+    )

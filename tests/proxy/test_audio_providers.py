@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from matcher.database import Database
+from matcher.models import Candidate, Release, Track
+from matcher.providers.client import Client
+from proxy.audio_providers import PROVIDERS, opened_providers
+from proxy.settings import Settings
+from tests.origin import running_origin
+
+
+class Echo:
+    """A provider that asks once."""
+
+    name = "youtube"
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def candidates(
+        self, release: Release, body: Mapping[str, object], wanted: Sequence[Track]
+    ) -> Sequence[Candidate]:
+        await self.client.get("/search", {"q": release.title})
+        return []
+
+
+RELEASE = Release(1, "A title", (), (), (), None, ())
+
+
+async def test_a_provider_asks_at_its_own_url_with_its_key_and_our_name(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROVIDERS, "youtube", Echo)
+    async with running_origin() as origin:
+        origin.body = b"{}"
+        settings = Settings.from_environment({"YOUTUBE_API_KEY": "hunter2", "YOUTUBE_API_URL": f"{origin.url}/v3"})
+        async with opened_providers(settings, database) as providers:
+            assert [each.name for each in providers] == [n for n in settings.audio_providers if n in PROVIDERS]
+            await providers[-1].candidates(RELEASE, {}, ())
+        (request,) = origin.requests
+    assert (request.path, dict(request.query)) == ("/v3/search", {"q": "A title", "key": "hunter2"})
+    assert request.headers["User-Agent"] == settings.discogs_user_agent
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT provider, limit_name, used FROM provider_quotas ORDER BY limit_name")
+    assert [tuple(row) for row in rows] == [("youtube", "searches", 1), ("youtube", "units", 1)]
+
+
+@pytest.mark.parametrize(
+    ("environment", "order"),
+    [
+        ({}, ("discogs_videos", "musicbrainz", "deezer")),
+        ({"YOUTUBE_API_KEY": "k"}, ("discogs_videos", "musicbrainz", "deezer", "youtube")),
+        ({"YOUTUBE_API_KEY": "k", "MATCH_PROVIDERS": "youtube,deezer"}, ("youtube", "deezer")),
+    ],
+)
+def test_youtube_joins_when_it_has_a_key(environment: dict[str, str], order: tuple[str, ...]) -> None:
+    assert Settings.from_environment(environment).audio_providers == order
