@@ -43,6 +43,8 @@ class Told(StrEnum):
     NOTHING = "nothing"
     THROTTLED = "throttled"
     BROKEN = "broken"
+    GIVEN_UP = "given_up"
+    """It could not answer for too long: the release was decided without it."""
     SKIPPED = "skipped"
     """Every track had a sure match without it, or its few calls are kept for others."""
 
@@ -66,6 +68,8 @@ class Gathered:
     answers: dict[str, Sequence[Candidate]] = field(default_factory=dict)
     """By provider; one that was asked and found nothing has an empty one."""
     missing: list[Missing] = field(default_factory=list)
+    learnt: bool = False
+    """Somebody found something that was not known before."""
     not_asked: list[str] = field(default_factory=list)
     """Wanted, but not for what nobody looks at, or not while another is throttled."""
 
@@ -120,6 +124,7 @@ class Providers:
                     tell(provider.name, answer.told)
                 else:
                     tell(provider.name, Told.FOUND if answer else Told.NOTHING)
+                    so_far.learnt |= bool(answer)
                     await self._take(release, so_far, provider.name, answer)
         return so_far
 

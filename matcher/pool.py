@@ -60,9 +60,7 @@ class Outcome:
     best: float = 0.0
     error: str | None = None
     providers: tuple[tuple[str, Told], ...] = ()
-    """What came of those that were asked, or skipped, by name."""
-    without: tuple[str, ...] = ()
-    """Those that it was decided without, as they could not answer for too long."""
+    """What came of those that were asked, or skipped, by name; one that was given up comes a second time."""
 
 
 @dataclass(slots=True)
@@ -191,8 +189,7 @@ class Matcher:
             approved=ended.approved,
             best=ended.best,
             error=ended.error,
-            providers=tuple(told),
-            without=ended.without,
+            providers=(*told, *((provider, Told.GIVEN_UP) for provider in ended.given_up)),
         )
 
     async def _match_within(self, job: store.Job, deadline_s: float, tell: Callable[[str, Told], None]) -> _Found:
@@ -223,7 +220,10 @@ class Matcher:
         return _Found(fetched, body, mark, gathered)
 
     async def _store(self, job: store.Job, found: _Found) -> _Ended:
-        """All that is known is stored at once; the job is over unless providers are to be asked again."""
+        """All that is known is stored at once; the job is over unless providers are to be asked again.
+
+        A job that was parked and has learnt nothing since has its matches stored already.
+        """
         gathered = found.gathered
         pause_s = pause_for_providers([each.retry_after_s for each in gathered.missing], job.waited_s)
         why = "; ".join(describe(each.error) for each in gathered.missing) or None
@@ -236,7 +236,7 @@ class Matcher:
             else:
                 status = ProcessingStatus.MATCHED if isinstance(verdict, Persist) else ProcessingStatus.UNMATCHED
                 await store.decide(connection, job, status, found.mark, gathered.silent)
-            if isinstance(verdict, Persist):
+            if isinstance(verdict, Persist) and (gathered.learnt or job.waited_s == 0):
                 stored = store.StoredBody(found.fetched.body, found.fetched.fetched_at)
                 await store.persist(
                     connection, job, metadata(found.body), stored, verdict.matches, silent=gathered.silent
@@ -246,7 +246,7 @@ class Matcher:
         ended = replace(_ended(verdict), error=why)
         if pause_s is not None:
             return replace(ended, result="parked")
-        return replace(ended, without=tuple(each.provider for each in gathered.missing))
+        return replace(ended, given_up=tuple(each.provider for each in gathered.missing))
 
     async def _after(self, job: store.Job, error: Exception) -> _Ended:
         what = describe(error)
@@ -288,7 +288,7 @@ class _Ended:
     approved: int = 0
     best: float = 0.0
     error: str | None = None
-    without: tuple[str, ...] = ()
+    given_up: tuple[str, ...] = ()
 
 
 def _ended(verdict: Persist | Forget) -> _Ended:

@@ -119,6 +119,8 @@ async def enqueue(
           status = 'queued',
           attempts = CASE WHEN q.status = 'queued' THEN q.attempts ELSE 0 END,
           not_before = CASE WHEN q.status = 'queued' THEN q.not_before ELSE now() END,
+          parked_since = CASE WHEN q.status = 'queued' THEN q.parked_since END,
+          answers = CASE WHEN q.status = 'queued' THEN q.answers END,
           enqueued_at = CASE WHEN q.status = 'queued' THEN q.enqueued_at ELSE now() END
         WHERE (q.status = 'queued' AND q.priority > excluded.priority)
            OR (q.status IN ('matched', 'unmatched') AND q.fingerprint <> $4)

@@ -314,7 +314,6 @@ def job_ended(app: web.Application, outcome: Outcome) -> None:
         approved=outcome.approved,
         best_confidence=round(outcome.best, 1),
         providers={provider: told.value for provider, told in outcome.providers},
-        without=outcome.without,
         error=outcome.error,
         ms=round(outcome.seconds * 1000, 1),
     )

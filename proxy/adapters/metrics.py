@@ -123,7 +123,7 @@ class Metrics:
         self.queue = Gauge("discogs_proxy_queue_releases", "Releases by state.", ("status",), registry=registry)
         self.provider_calls = Counter(
             "discogs_proxy_provider_calls",
-            "What came of each audio provider for each match job: found, nothing, throttled, broken, skipped.",
+            "What came of each audio provider for match jobs: found, nothing, throttled, broken, given_up, skipped.",
             ("provider", "outcome"),
             registry=registry,
         )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from matcher import store
-from matcher.database import Database
+from matcher.database import Connection, Database
 from matcher.domain.retry import WITHOUT_AFTER_S
 from matcher.domain.verdict import Thresholds
 from matcher.errors import Broken, DatabaseUnavailable, Unavailable
@@ -180,6 +180,23 @@ async def test_who_has_answered_is_not_asked_again(stage: Stage) -> None:
     ]
 
 
+async def test_nobody_is_told_again_of_what_is_stored_already(stage: Stage) -> None:
+    one, two = Source("one", TITLES[:1]), Source("two", error=Broken("two: answered 500", 60))
+    stored: list[int] = []
+
+    async def on_stored(_: Connection, release_id: int) -> None:
+        stored.append(release_id)
+
+    stage.matcher = stage.made(one, two)
+    stage.matcher.on_stored = on_stored
+    for later_s in (0, 61, 121, 301):
+        await stage.run(later_s=later_s)
+    assert (len(two.asked), stored) == (4, [1])
+    two.error, two.titles = None, TITLES[1:]
+    await stage.run(later_s=601)
+    assert stored == [1, 1]
+
+
 async def test_a_release_that_changed_meanwhile_is_asked_for_anew(stage: Stage) -> None:
     one, two = Source("one", TITLES[:1]), Source("two", error=Unavailable("two: refused", 60))
     await stage.run(one, two)
@@ -251,7 +268,8 @@ async def test_a_provider_that_stays_broken_does_not_keep_a_release_undecided_fo
             results.append(outcome)
             if outcome.result != "parked":
                 break
-    assert (results[-1].without, results[-1].error) == (("two",), "two: answered 500")
+    assert results[-1].providers == (("two", Told.BROKEN), ("two", Told.GIVEN_UP))
+    assert results[-1].error == "two: answered 500"
     assert await stage.sql("SELECT status, decided_without, parked_since FROM match_queue") == [(status, ["two"], None)]
     assert WITHOUT_AFTER_S <= waited_s <= WITHOUT_AFTER_S + 3602
     assert len(results) < 30, "the longer it takes, the less often it is looked at"

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 
@@ -11,7 +13,7 @@ from matcher.domain.metadata import metadata
 from matcher.domain.retry import MAX_ATTEMPTS
 from matcher.domain.verdict import JudgedMatch
 from matcher.errors import LeaseLost
-from matcher.models import Audio, Candidate, Match, ProcessingStatus, Reason, Score, Track
+from matcher.models import Audio, Candidate, Due, Match, ProcessingStatus, Reason, Score, Track
 from matcher.store import Job, Priority, StoredBody
 from tests.matcher.bodies import encoded, release_body
 
@@ -141,6 +143,45 @@ async def test_a_parked_job_waits_and_gets_its_attempt_back(database: Database) 
     assert await claim(database) == []
     found = await row(database, 1)
     assert (found["status"], found["attempts"], found["last_error"]) == ("queued", 0, "throttled")
+
+
+async def test_a_job_parked_for_providers_keeps_what_others_answered_until_it_is_decided(database: Database) -> None:
+    await enqueue(database, 1)
+    job = await claim_one(database)
+    assert (job.priority, job.waited_s, job.answers) == (Priority.SEEN, 0, None)
+    async with database.transaction() as connection:
+        await store.park_for_providers(connection, job, 0, "deezer: refused", b"kept")
+    assert await enqueue(database, 1, fingerprint="new") == 0
+    await execute(database, "UPDATE match_queue SET parked_since = parked_since - interval '1 hour'")
+    job = await claim_one(database)
+    assert (job.attempts, round(job.waited_s / 60), job.answers) == (1, 60, b"kept")
+    with pytest.raises(LeaseLost):
+        async with database.transaction() as connection:
+            await store.park_for_providers(connection, replace(job, lease_token=uuid4()), 0, "", None)
+    async with database.transaction() as connection:
+        await store.decide(connection, job, ProcessingStatus.MATCHED, "f", ["deezer"])
+    found = await row(database, 1)
+    assert (found["parked_since"], found["answers"], found["decided_without"]) == (None, None, ["deezer"])
+
+
+async def test_a_release_queued_anew_has_waited_for_nobody(database: Database) -> None:
+    """Even if the version before, which knows nothing of it, has decided it."""
+    await enqueue(database, 1)
+    await decide(database, await claim_one(database), ProcessingStatus.MATCHED, "before")
+    await execute(database, "UPDATE match_queue SET parked_since = now() - interval '1 year', answers = 'x'")
+    await enqueue(database, 1, fingerprint="after")
+    job = await claim_one(database)
+    assert (job.waited_s, job.answers) == (0, None)
+
+
+async def test_what_shoppers_see_that_was_decided_without_a_provider_is_due_after_a_day(database: Database) -> None:
+    await enqueue(database, 1)
+    job = await claim_one(database)
+    async with database.transaction() as connection:
+        await store.decide(connection, job, ProcessingStatus.MATCHED, "f", ["deezer"])
+    assert (await audio_of(database, 1)).due is Due.NOTHING
+    await execute(database, "UPDATE match_queue SET decided_at = now() - interval '25 hours'")
+    assert (await audio_of(database, 1)).due is Due.SOONER
 
 
 async def test_a_retried_job_waits_and_keeps_its_attempt(database: Database) -> None:
