@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -17,8 +17,11 @@ from matcher.quota_store import Quota
 from proxy.adapters.upstream import sent_once
 from proxy.settings import Settings
 
-PROVIDERS: dict[str, Callable[[Client], Provider]] = {
-    "discogs_videos": lambda _: DiscogsVideos(),  # in the release's body: nobody is asked
+Make = Callable[[Client, Sequence[Provider]], Provider]
+"""Of its client, and the providers that are asked earlier."""
+
+PROVIDERS: dict[str, Make] = {
+    "discogs_videos": lambda _client, _before: DiscogsVideos(),  # in the release's body: nobody is asked
 }
 """By their name in MATCH_PROVIDERS."""
 
@@ -26,12 +29,12 @@ PROVIDERS: dict[str, Callable[[Client], Provider]] = {
 @asynccontextmanager
 async def opened_providers(settings: Settings, database: Database) -> AsyncIterator[list[Provider]]:
     """Those of the settings that are built, in the order in which they are asked."""
+    made: list[Provider] = []
     async with provider_session() as session:
-        yield [
-            PROVIDERS[name](provider_client(name, settings, session, database))
-            for name in settings.audio_providers
-            if name in PROVIDERS
-        ]
+        for name in settings.audio_providers:
+            if name in PROVIDERS:
+                made.append(PROVIDERS[name](provider_client(name, settings, session, database), tuple(made)))
+        yield made
 
 
 def provider_session() -> aiohttp.ClientSession:

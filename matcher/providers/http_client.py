@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -48,8 +48,11 @@ class HttpClient:
     breaker: Breaker = field(default_factory=lambda: Breaker(threshold=5, first_s=30.0, longest_s=1800.0))
     clock: Callable[[], float] = time.monotonic
 
-    async def get(self, path: str, params: Mapping[str, str]) -> Reply:
-        """Raises Unavailable: out of quota, or refused (429, 503 with a word of it); Broken; DatabaseUnavailable."""
+    async def get(self, path: str, params: Mapping[str, str | Sequence[str]]) -> Reply:
+        """`path` is plain text, nothing in it quoted.
+
+        Raises Unavailable: out of quota, or refused (429, 503 with a word of it); Broken; DatabaseUnavailable.
+        """
         self._refuse_while_open()
         await self.quota.take(path)
         self._refuse_while_open()  # it may have opened, or its one probe begun, while we waited
@@ -78,7 +81,7 @@ class HttpClient:
         """Until the next probe."""
         return self.breaker.wait_s(self.clock()) or 0.0
 
-    async def _ask(self, path: str, params: Mapping[str, str]) -> Reply:
+    async def _ask(self, path: str, params: Mapping[str, str | Sequence[str]]) -> Reply:
         """A reply that can be used, refusals included. Raises _Nonsense."""
         url = URL(self.base_url.rstrip("/") + quote(path, safe="/:"), encoded=True)
         try:
@@ -86,7 +89,7 @@ class HttpClient:
                 asyncio.timeout(self.timeout_s),
                 self.session.get(
                     url,
-                    params=[*params.items(), *self.secrets.items()],
+                    params=[*pairs(params), *self.secrets.items()],
                     headers={"User-Agent": self.user_agent, "Accept": "application/json"},
                     allow_redirects=False,
                 ) as response,
@@ -98,6 +101,13 @@ class HttpClient:
             raise _Nonsense("cannot be reached") from None
         except (aiohttp.ClientError, OSError, ValueError):  # the message may hold the URL, and the URL a secret
             raise _Nonsense("broke off in the middle of its answer") from None
+
+
+def pairs(params: Mapping[str, str | Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """One for each value."""
+    for name, values in params.items():
+        for value in (values,) if isinstance(values, str) else values:
+            yield name, value
 
 
 class _Nonsense(Exception):

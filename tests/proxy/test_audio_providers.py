@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from matcher.database import Database
+from matcher.gathering import Provider
 from matcher.models import Candidate, Release, Track
 from matcher.providers.client import Client
 from proxy.audio_providers import PROVIDERS, opened_providers
@@ -17,8 +18,9 @@ class Echo:
 
     name = "youtube"
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, before: Sequence[Provider]) -> None:
         self.client = client
+        self.before = [each.name for each in before]
 
     async def candidates(
         self, release: Release, body: Mapping[str, object], wanted: Sequence[Track]
@@ -39,6 +41,8 @@ async def test_a_provider_asks_at_its_own_url_with_its_key_and_our_name(
         settings = Settings.from_environment({"YOUTUBE_API_KEY": "hunter2", "YOUTUBE_API_URL": f"{origin.url}/v3"})
         async with opened_providers(settings, database) as providers:
             assert [each.name for each in providers] == [n for n in settings.audio_providers if n in PROVIDERS]
+            assert isinstance(providers[-1], Echo)
+            assert providers[-1].before == [each.name for each in providers[:-1]]
             await providers[-1].candidates(RELEASE, {}, ())
         (request,) = origin.requests
     assert (request.path, dict(request.query)) == ("/v3/search", {"q": "A title", "key": "hunter2"})

@@ -10,7 +10,6 @@ from email.utils import format_datetime
 import aiohttp
 import pytest
 from aiohttp import web
-from multidict import MultiDict
 
 from matcher.database import Database
 from matcher.domain.breaker import Breaker
@@ -84,8 +83,8 @@ async def test_an_answer_is_parsed(client: HttpClient, origin: Origin) -> None:
 
 
 async def test_a_parameter_may_be_repeated(client: HttpClient, origin: Origin) -> None:
-    await client.get("/url", MultiDict([("resource", "a"), ("resource", "b")]))
-    assert origin.requests[0].query.getall("resource") == ["a", "b"]
+    await client.get("/url", {"resource": ["a", "b"], "fmt": "json"})
+    assert origin.requests[0].query_string == f"resource=a&resource=b&fmt=json&key={SECRET}"
 
 
 @pytest.mark.parametrize("path", ["/track/../../other", "/track?key=x", "/track#x", "/a b/ü"])
