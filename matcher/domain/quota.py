@@ -90,15 +90,15 @@ def counting(limits: Sequence[Limit], path: str) -> tuple[Limit, ...]:
 
 def take(limits: Sequence[Limit], states: Mapping[str, State], now: Now, patience_s: float) -> Taken | Refused:
     """A call under all of `limits`, or under none."""
-    waits, after = {}, {}
+    wait_s, after = 0.0, {}
     for limit in limits:
-        waits[limit.name], after[limit.name] = _next(limit, states.get(limit.name, State()), now)
-    longest = max(waits, key=lambda name: waits[name], default=None)
-    if longest is None:
-        return Taken(0.0, {})
-    if waits[longest] > patience_s:
-        return Refused(waits[longest], longest)
-    return Taken(waits[longest], after)
+        needed_s, after[limit.name] = _next(limit, states.get(limit.name, State()), now)
+        if needed_s > (
+            patience_s if isinstance(limit, Pace) else 0.0
+        ):  # a place in tomorrow's count is not given today
+            return Refused(needed_s, limit.name)
+        wait_s = max(wait_s, needed_s)
+    return Taken(wait_s, after)
 
 
 def _next(limit: Limit, state: State, now: Now) -> tuple[float, State]:

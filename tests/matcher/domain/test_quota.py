@@ -76,6 +76,7 @@ TWO_A_DAY = Daily("searches", 2, ZONE)
         (TWO_A_DAY, State(), 100.0, Taken(0.0, {"searches": State(DAY_S, 1)})),
         (TWO_A_DAY, State(DAY_S, 1), 100.0, Taken(0.0, {"searches": State(DAY_S, 2)})),
         (TWO_A_DAY, State(DAY_S, 2), 100.0, Refused(DAY_S - 100, "searches")),
+        (TWO_A_DAY, State(DAY_S, 2), DAY_S - 0.5, Refused(0.5, "searches")),
         (TWO_A_DAY, State(DAY_S, 2), DAY_S, Taken(0.0, {"searches": State(2 * DAY_S, 1)})),
     ],
 )
