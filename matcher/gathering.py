@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -135,7 +135,7 @@ class Providers:
     async def _take(self, release: Release, so_far: Gathered, provider: str, answer: Sequence[Candidate]) -> None:
         so_far.answers[provider] = answer
         if answer:
-            so_far.candidates += answer
+            so_far.candidates = each_once([*so_far.candidates, *answer])
             # A box set takes seconds: shoppers must not wait for it.
             so_far.matches = await asyncio.to_thread(match_release, release, tuple(so_far.candidates))
 
@@ -160,3 +160,13 @@ class Providers:
             return Missing(name, Told.THROTTLED, error, error.retry_after_s)
         except Exception as error:  # noqa: BLE001 - a provider that our code cannot read must not cost the others' matches
             return Missing(name, Told.BROKEN, error, BROKEN_AGAIN_S)
+
+
+def each_once(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Of each URL the first: what is attached to the release is asked for first. That an ISRC leads to it is kept."""
+    by_url: dict[str, Candidate] = {}
+    for each in candidates:
+        first = by_url.setdefault(each.url, each)
+        if first.isrc_of is None and each.isrc_of is not None:
+            by_url[each.url] = replace(first, isrc_of=each.isrc_of)
+    return list(by_url.values())

@@ -32,6 +32,10 @@ def match_release(
     looked_at = candidates[: max(CANDIDATES_LEAST, PAIRS_MAX // max(1, len(release.tracks)))]
     scores = [[score(track, each, release, weights) for each in looked_at] for track in release.tracks]
     confidences = [[each.confidence for each in row] for row in scores]
+    # A search result that fits as well is no rival of what is attached, but speaks for it.
+    rivals = [
+        [sure if each.attached else 0.0 for sure, each in zip(row, looked_at, strict=True)] for row in confidences
+    ]
     pairs = assign([[each if each >= FLOOR else 0.0 for each in row] for row in confidences])
     return tuple(
         Match(
@@ -40,5 +44,5 @@ def match_release(
             chosen(scores[track][candidate], looked_at[candidate], standing, standing_weights),
             standing,
         )
-        for (track, candidate), standing in zip(pairs, standings(confidences, pairs), strict=True)
+        for (track, candidate), standing in zip(pairs, standings(rivals, pairs), strict=True)
     )

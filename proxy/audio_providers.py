@@ -10,6 +10,7 @@ import aiohttp
 from matcher.database import Database
 from matcher.domain.quota import LIMITS
 from matcher.gathering import Provider
+from matcher.providers import deezer, musicbrainz
 from matcher.providers.client import Client
 from matcher.providers.discogs_videos import DiscogsVideos
 from matcher.providers.http_client import HttpClient
@@ -22,6 +23,8 @@ Make = Callable[[Client, Sequence[Provider]], Provider]
 
 PROVIDERS: dict[str, Make] = {
     "discogs_videos": lambda _client, _before: DiscogsVideos(),  # in the release's body: nobody is asked
+    "musicbrainz": musicbrainz.make,
+    "deezer": deezer.make,
 }
 """By their name in MATCH_PROVIDERS."""
 

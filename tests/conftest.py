@@ -157,6 +157,7 @@ async def start_proxy(database_dsn: str, discogs: SimulatedDiscogs, tmp_path: Pa
                     "DISCOGS_RATE_LIMIT": "0",
                     "DATA_DIR": str(tmp_path),
                     "BACKGROUND_PROCESSING_ENABLED": "false",
+                    "MATCH_PROVIDERS": "discogs_videos",  # the others would be asked where they really are
                 }
                 | environment
             )

@@ -10,7 +10,7 @@ from typing import Protocol, assert_never, runtime_checkable
 from matcher.domain.scoring import score
 from matcher.domain.titles import BRACKETS
 from matcher.domain.words import is_various
-from matcher.errors import Unavailable
+from matcher.errors import Broken, Unavailable
 from matcher.models import Candidate, Place, Release, Track
 from matcher.providers.client import Client, Reply
 from matcher.providers.links import deezer_url
@@ -67,6 +67,7 @@ class NotNow:
 
     what: str
     again_s: float
+    is_throttled: bool = False
 
 
 Verdict = Answered | Nothing | NotNow
@@ -121,7 +122,7 @@ class Deezer:
         asked = {"q": sought, "limit": str(RESULTS_PER_SEARCH), "strict": "on"}
         body = told(await self.client.get("/search", asked))
         if body is not None and not isinstance(body.get("data"), list):
-            raise Unavailable("Deezer: a search without a list of results", AWAY_AGAIN_S)
+            raise Broken("Deezer: a search without a list of results", AWAY_AGAIN_S)
         return parse_search(body) if body else ()
 
 
@@ -138,8 +139,8 @@ def told(reply: Reply) -> Mapping[str, object] | None:
             return body
         case Nothing():
             return None
-        case NotNow(what, again_s):
-            raise Unavailable(f"Deezer: {what}", again_s)
+        case NotNow(what, again_s, is_throttled):
+            raise (Unavailable if is_throttled else Broken)(f"Deezer: {what}", again_s)
         case _:
             assert_never(found)
 
@@ -158,7 +159,8 @@ def verdict(reply: Reply) -> Verdict:
         return NotNow(f"an error without a code: {error!r:.100}", AWAY_AGAIN_S)
     if code == NO_DATA or code in UNDERSTOOD_NOT:
         return Nothing()
-    return NotNow(f"error {code}", THROTTLED_AGAIN_S if code in THROTTLED else AWAY_AGAIN_S)
+    is_throttled = code in THROTTLED
+    return NotNow(f"error {code}", THROTTLED_AGAIN_S if is_throttled else AWAY_AGAIN_S, is_throttled)
 
 
 # --- what is asked --------------------------------------------------------------------------------------------------

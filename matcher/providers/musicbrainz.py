@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from matcher.domain.assignment import assign
 from matcher.domain.scoring import score
-from matcher.errors import Unavailable
+from matcher.errors import Broken
 from matcher.models import Candidate, Place, Release, Track
 from matcher.providers.batches import Batches
 from matcher.providers.client import Client, Reply
@@ -113,7 +113,7 @@ def answered(reply: Reply) -> object:
     if reply.status == 404:
         return None
     if reply.status != 200 or not isinstance(reply.body, dict) or "error" in reply.body:
-        raise Unavailable(f"MusicBrainz answered {reply.status} without what was asked for", AGAIN_S)
+        raise Broken(f"MusicBrainz answered {reply.status} without what was asked for", AGAIN_S)
     return reply.body
 
 

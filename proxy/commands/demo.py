@@ -41,25 +41,39 @@ async def demo(settings: Settings) -> int:
         print(f"demo: PORT={port} is in use: stop what uses it, or set another PORT.", file=sys.stderr)
         return 1
     url = f"http://{f'[{shown_host}]' if ':' in shown_host else shown_host}:{port}"
-    upstream_port = free_port()
+    ports = Ports(free_port(), free_port(), free_port())
     print("demo: starting a simulated Discogs, a PostgreSQL and the proxy...", file=sys.stderr)
     try:
         with (
-            server(*simulator(upstream_port)) as discogs,
-            server("-m", "proxy", environment=proxy_environment(settings, port, upstream_port, data_dir)) as proxy,
+            server(*simulator(ports)) as discogs,
+            server("-m", "proxy", environment=proxy_environment(settings, port, ports, data_dir)) as proxy,
         ):
-            await until_up(discogs, f"http://{HOST}:{upstream_port}/", START_TIMEOUT_S)
+            await until_up(discogs, f"http://{HOST}:{ports.discogs}/", START_TIMEOUT_S)
             await until_up(proxy, f"{url}/healthz", START_TIMEOUT_S)
-            await introduce(url, f"http://{HOST}:{upstream_port}", data_dir)
+            await introduce(url, f"http://{HOST}:{ports.discogs}", data_dir)
             return await shop_until(stop, url, discogs, proxy)
     except (ServerEnded, TimeoutError) as error:
         print(f"demo: {error or 'the servers did not come up in time'}; its lines above say why.", file=sys.stderr)
         return 1
 
 
-def simulator(port: int) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Of what is simulated."""
+
+    discogs: int
+    musicbrainz: int
+    deezer: int
+
+
+def simulator(ports: Ports) -> tuple[str, ...]:
     stores = ",".join(f"{name}={size}" for name, size in STORES.items())
-    options = {"port": port, "stores": stores, "latency-ms": LATENCY_MS, "churn-per-hour": CHURN_PER_HOUR}
+    options: dict[str, object] = {
+        "port": ports.discogs,
+        "musicbrainz-port": ports.musicbrainz,
+        "deezer-port": ports.deezer,
+    }
+    options |= {"stores": stores, "latency-ms": LATENCY_MS, "churn-per-hour": CHURN_PER_HOUR}
     return (
         "-m",
         "tests.simulated_discogs",
@@ -67,7 +81,7 @@ def simulator(port: int) -> tuple[str, ...]:
     )
 
 
-def proxy_environment(settings: Settings, port: int, upstream_port: int, data_dir: Path) -> dict[str, str]:
+def proxy_environment(settings: Settings, port: int, ports: Ports, data_dir: Path) -> dict[str, str]:
     """The demo's own settings; of the user's, where to listen and how to log."""
     kept = {name: os.environ[name] for name in KEPT_FROM_THE_SHELL if name in os.environ}
     return (
@@ -77,10 +91,11 @@ def proxy_environment(settings: Settings, port: int, upstream_port: int, data_di
             "HOST": settings.host,
             "PORT": str(port),
             "DATA_DIR": str(data_dir),
-            "DISCOGS_API_URL": f"http://{HOST}:{upstream_port}",
+            "DISCOGS_API_URL": f"http://{HOST}:{ports.discogs}",
             "DISCOGS_CONSUMER_KEY": "demo-key",
             "DISCOGS_CONSUMER_SECRET": "demo-secret",
-            "MATCH_PROVIDERS": "discogs_videos",
+            "MUSICBRAINZ_API_URL": f"http://{HOST}:{ports.musicbrainz}/ws/2",
+            "DEEZER_API_URL": f"http://{HOST}:{ports.deezer}",
             "STORES": ",".join(STORES),
             "INVENTORY_SYNC_INTERVAL": str(SYNC_INTERVAL_MS),
         }
