@@ -34,14 +34,18 @@ ALTER TABLE releases
   ADD COLUMN IF NOT EXISTS created_at timestamptz DEFAULT now(),
   ADD COLUMN IF NOT EXISTS body bytea,
   ADD COLUMN IF NOT EXISTS body_fetched_at timestamptz,
-  ADD COLUMN IF NOT EXISTS body_purged boolean NOT NULL DEFAULT false;
+  ADD COLUMN IF NOT EXISTS body_purged boolean NOT NULL DEFAULT false,
+  ADD COLUMN IF NOT EXISTS master_id bigint;
 
 COMMENT ON COLUMN releases.id IS 'discogs_id for new rows; rows of the old system keep theirs';
 COMMENT ON COLUMN releases.store_username IS 'the store that first brought the release; others may sell it too';
 COMMENT ON COLUMN releases.body IS 'the public answer of GET /releases/{id}, byte for byte';
 COMMENT ON COLUMN releases.body_fetched_at IS 'when upstream gave the body: it is restricted content after six hours';
 
+COMMENT ON COLUMN releases.master_id IS 'what its pressings share; NULL: none, or not known yet';
 COMMENT ON COLUMN releases.body_purged IS 'the body is good only while upstream fails';
+
+CREATE INDEX IF NOT EXISTS releases_master_id_idx ON releases (master_id) WHERE master_id IS NOT NULL;
 
 -- Matches ----------------------------------------------------------------------------------------------------------
 
@@ -153,6 +157,28 @@ COMMENT ON COLUMN match_queue.decided_without IS 'providers whose word is not in
 CREATE INDEX IF NOT EXISTS match_queue_next_idx ON match_queue (priority, sequence) WHERE status = 'queued';
 CREATE INDEX IF NOT EXISTS match_queue_turn_idx ON match_queue (priority, place, sequence) WHERE status = 'queued';
 CREATE INDEX IF NOT EXISTS match_queue_lease_idx ON match_queue (lease_until) WHERE status = 'processing';
+
+-- Decisions --------------------------------------------------------------------------------------------------------
+-- What people decided of matches, for ever. Nothing automatic changes what a person approved, rejected or set.
+
+CREATE TABLE IF NOT EXISTS match_decisions (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  release_id bigint NOT NULL,
+  track_index integer,
+  sub_index integer,
+  match_id bigint NOT NULL,
+  match_url text,
+  action text NOT NULL CHECK (action IN ('approve', 'reject', 'set', 'undo')),
+  decided_by text NOT NULL,
+  decided_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  before jsonb NOT NULL
+);
+
+COMMENT ON COLUMN match_decisions.match_id IS 'of track_matches; that row may be gone by now, replaced by a later decision';
+COMMENT ON COLUMN match_decisions.before IS 'the rows of track_matches that it changed or removed, as they were: for undo';
+
+CREATE INDEX IF NOT EXISTS match_decisions_release_idx ON match_decisions (release_id, id);
+CREATE INDEX IF NOT EXISTS match_decisions_match_idx ON match_decisions (match_id, id);
 
 -- Stores and their listings ----------------------------------------------------------------------------------------
 

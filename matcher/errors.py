@@ -2,6 +2,8 @@
 
 MatcherError
 ├── DatabaseUnavailable   Postgres is away, full or read-only: wait for it
+├── Undecidable           a person's decision cannot be carried out; the message says why
+│   └── NoSuchMatch       the match or the track does not exist (any more)
 ├── MalformedRelease      the release cannot be matched as it is: an attempt is used up
 ├── ReleaseGone           Discogs says 404: failed at once
 ├── Unavailable           somebody else cannot answer now: the job is parked, no attempt is used up
@@ -34,6 +36,14 @@ class Unavailable(MatcherError):
     def __init__(self, what: str, retry_after_s: float) -> None:
         super().__init__(what)
         self.retry_after_s = retry_after_s
+
+
+class Undecidable(MatcherError):
+    """There is nothing to be decided so."""
+
+
+class NoSuchMatch(Undecidable):
+    """It was replaced by a later match or decision, or never existed."""
 
 
 class Broken(Unavailable):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from matcher.domain.verdict import Thresholds, approved
 from matcher.errors import Broken, DatabaseUnavailable, Unavailable
 from matcher.matching import match_release
-from matcher.models import Candidate, Match, Release, Track
+from matcher.models import NOTHING_SAID, Candidate, Match, Release, Said, Track
 
 PROVIDER_S = 25.0
 """What one provider may take for a release."""
@@ -26,7 +26,8 @@ class Provider(Protocol):
 
     Raises Unavailable when it is throttled or failing, with when to ask again. One whose calls are few has an attribute
     `only_in_demand` that is true: it is asked only for releases that shoppers look at, and not while another is
-    throttled, which may answer soon.
+    throttled, which may answer soon. One whose `asks_nobody` is true costs nothing: it is
+    asked each time, for all tracks, and its answer is not kept.
     """
 
     name: str
@@ -63,6 +64,8 @@ class Missing:
 class Gathered:
     """What is known of a release so far."""
 
+    said: Said = NOTHING_SAID
+    """By people."""
     candidates: list[Candidate] = field(default_factory=list)
     matches: tuple[Match, ...] = ()
     answers: dict[str, Sequence[Candidate]] = field(default_factory=dict)
@@ -102,14 +105,16 @@ class Providers:
         known: Mapping[str, Sequence[Candidate]],
         until: float,
         tell: Callable[[str, Told], None],
+        said: Said = NOTHING_SAID,
     ) -> Gathered:
         """`known` are answers to an earlier asking for the same release. Raises DatabaseUnavailable.
 
         Nobody is asked after `until`, by our clock.
         """
-        so_far = Gathered()
+        so_far = Gathered(said)
         for provider in self.providers:
-            wanted = self._wanted(release, so_far.matches)
+            is_free = getattr(provider, "asks_nobody", False)
+            wanted = release.tracks if is_free else self._wanted(release, so_far)
             if provider.name in known:
                 await self._take(release, so_far, provider.name, known[provider.name])
             elif not wanted:
@@ -126,18 +131,20 @@ class Providers:
                     tell(provider.name, Told.FOUND if answer else Told.NOTHING)
                     so_far.learnt |= bool(answer)
                     await self._take(release, so_far, provider.name, answer)
+                    if is_free:
+                        del so_far.answers[provider.name]
         return so_far
 
-    def _wanted(self, release: Release, matches: Sequence[Match]) -> list[Track]:
-        sure = {match.track for match in matches if approved(match, self.thresholds)}
-        return [track for track in release.tracks if track not in sure]
+    def _wanted(self, release: Release, so_far: Gathered) -> list[Track]:
+        sure = {match.track for match in so_far.matches if approved(match, self.thresholds)}
+        return [track for track in release.tracks if track not in sure and not so_far.said.settles(track)]
 
     async def _take(self, release: Release, so_far: Gathered, provider: str, answer: Sequence[Candidate]) -> None:
         so_far.answers[provider] = answer
         if answer:
-            so_far.candidates = each_once([*so_far.candidates, *answer])
+            so_far.candidates += answer
             # A box set takes seconds: shoppers must not wait for it.
-            so_far.matches = await asyncio.to_thread(match_release, release, tuple(so_far.candidates))
+            so_far.matches = await asyncio.to_thread(match_release, release, tuple(so_far.candidates), said=so_far.said)
 
     async def _ask(
         self, provider: Provider, release: Release, body: Mapping[str, object], wanted: Sequence[Track], until: float
@@ -160,13 +167,3 @@ class Providers:
             return Missing(name, Told.THROTTLED, error, error.retry_after_s)
         except Exception as error:  # noqa: BLE001 - a provider that our code cannot read must not cost the others' matches
             return Missing(name, Told.BROKEN, error, BROKEN_AGAIN_S)
-
-
-def each_once(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Of each URL the first: what is attached to the release is asked for first. That an ISRC leads to it is kept."""
-    by_url: dict[str, Candidate] = {}
-    for each in candidates:
-        first = by_url.setdefault(each.url, each)
-        if first.isrc_of is None and each.isrc_of is not None:
-            by_url[each.url] = replace(first, isrc_of=each.isrc_of)
-    return list(by_url.values())

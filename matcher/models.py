@@ -46,6 +46,38 @@ class Release:
     tracks: tuple[Track, ...]
 
 
+Pair = tuple[int | None, int | None, str]
+"""`track_index` and `sub_index` of a track, and the one spelling of a URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What people said of a release's tracks; `refused` has dead links as well."""
+
+    approved: frozenset[Pair] = frozenset()
+    refused: frozenset[Pair] = frozenset()
+
+    def settles(self, track: Track) -> bool:
+        return any(pair[:2] == (track.track_index, track.sub_index) for pair in self.approved)
+
+    def allows(self, pair: Pair) -> bool:
+        """Whether it may be a match: a track that a person settled has no other, nor has what settles it another."""
+        if pair in self.refused or pair in self.approved:
+            return pair in self.approved
+        return not any(pair[:2] == settled[:2] or pair[2] == settled[2] for settled in self.approved)
+
+
+NOTHING_SAID = Said()
+
+
+class SaidElsewhere(NamedTuple):
+    """What a person said of a candidate as a track of another pressing; a sub-track is named with its whole."""
+
+    approved: bool
+    title: str
+    duration_s: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Something playable that may be a track: a video attached to the release, or a search result."""
@@ -65,6 +97,8 @@ class Candidate:
     """Attached to this very release, or recording, by people: at Discogs or MusicBrainz. No search result is."""
     isrc_of: Place | None = None
     """The track whose ISRC this has: it was found by it, and says nothing of the other tracks."""
+    said: tuple[SaidElsewhere, ...] = ()
+    """Of other pressings of the same master."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +144,18 @@ class ProcessingStatus(StrEnum):
     PROCESSING = "processing"
     UNMATCHED = "unmatched"
     FAILED = "failed"
+
+
+class MatchStatus(StrEnum):
+    """Of a match, as reviewers see it: each is in exactly one."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+MatchCursor = tuple[float, float, float, int]
+"""Where a match stands in the list of those of its status."""
 
 
 class StoredMatch(NamedTuple):

@@ -209,10 +209,13 @@ class Matcher:
         if release.release_id != job.release_id:
             raise MalformedRelease(f"the body is that of release {release.release_id}")
         mark = fingerprint(body)
+        async with self.database.connection() as connection:
+            said = await store.said(connection, job.release_id)
         gathered = await self._asked.gather(
             release,
             body,
             in_demand=job.priority <= store.Priority.SEEN,
+            said=said,
             known=unpacked(job.answers, mark),
             until=until,
             tell=tell,

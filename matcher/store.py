@@ -19,9 +19,10 @@ from asyncpg import Record
 from matcher.database import Connection
 from matcher.domain.metadata import Metadata
 from matcher.domain.retry import MAX_ATTEMPTS
+from matcher.domain.urls import pair_of, spelling
 from matcher.domain.verdict import JudgedMatch
 from matcher.errors import LeaseLost
-from matcher.models import Audio, Due, ProcessingStatus, StoredMatch
+from matcher.models import Audio, Due, Pair, ProcessingStatus, Said, StoredMatch
 
 UNMATCHED_REST_DAYS = 30
 """An unmatched release is not asked for again for so long, unless its tracklist or videos change."""
@@ -404,6 +405,7 @@ async def persist(
     So does what a `silent` provider gave earlier, unless a match as good takes its place.
     """
     await _upsert_release(connection, job.release_id, job.store_username, facts, body)
+    ids = await _ids(connection, job.release_id)
     await connection.execute(
         """
         DELETE FROM track_matches m
@@ -422,7 +424,7 @@ async def persist(
         [each.match.score.confidence for each in matches],
         [each.approved for each in matches],
     )
-    await _insert_matches(connection, job.release_id, matches)
+    await _insert_matches(connection, job.release_id, matches, ids)
     await refresh_has_audio(connection, job.release_id)
 
 
@@ -432,14 +434,16 @@ async def _upsert_release(
     await connection.execute(
         """
         INSERT INTO releases (id, discogs_id, store_username, title, artist, year, label, catno, thumb, discogs_uri,
-                              genres, styles, tracklist, images, body, body_fetched_at, last_updated, has_audio_matches)
+                              genres, styles, tracklist, images, body, body_fetched_at, master_id, last_updated,
+                              has_audio_matches)
         SELECT CASE WHEN EXISTS (SELECT FROM releases WHERE id = $1) THEN -$1 ELSE $1 END,  -- taken by an old row
-               $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, now(), false
+               $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, now(), false
         ON CONFLICT (discogs_id) DO UPDATE SET
           title = excluded.title, artist = excluded.artist, year = excluded.year, label = excluded.label,
           catno = excluded.catno, thumb = excluded.thumb, discogs_uri = excluded.discogs_uri, genres = excluded.genres,
           styles = excluded.styles, tracklist = excluded.tracklist, images = excluded.images, body = excluded.body,
           body_fetched_at = excluded.body_fetched_at, body_purged = false, last_updated = excluded.last_updated,
+          master_id = excluded.master_id,
           store_username = coalesce(releases.store_username, excluded.store_username)
         """,
         release_id,
@@ -454,24 +458,65 @@ async def _upsert_release(
         *(orjson.dumps(value).decode() for value in (facts.genres, facts.styles, facts.tracklist, facts.images)),
         body.body,
         body.fetched_at,
+        facts.master_id,
     )
 
 
-async def _insert_matches(connection: Connection, release_id: int, matches: Sequence[JudgedMatch]) -> None:
-    """A track with a row of a person or of the old system gets no second one; rejected and dead URLs stay away."""
-    await connection.executemany(
+async def _ids(connection: Connection, release_id: int) -> dict[Pair, int]:
+    rows = await connection.fetch(
         """
-        INSERT INTO track_matches (release_id, track_index, sub_index, platform, match_url, confidence, approved,
-                                   provider, candidate_title, candidate_duration_s, reasons)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
-        WHERE NOT EXISTS (
-          SELECT FROM track_matches
-          WHERE release_id = $1 AND track_index = $2 AND sub_index IS NOT DISTINCT FROM $3
-            AND ((NOT rejected AND dead_since IS NULL) OR match_url = $5)
-        )
+        SELECT track_index, sub_index, match_url, id FROM track_matches
+        WHERE release_id = $1 AND match_url IS NOT NULL ORDER BY id
         """,
-        [_match_row(release_id, judged) for judged in matches],
+        release_id,
     )
+    return {(row["track_index"], row["sub_index"], spelling(row["match_url"])): row["id"] for row in rows}
+
+
+INSERT_MATCH = """
+  INSERT INTO track_matches ({id}release_id, track_index, sub_index, platform, match_url, confidence, approved,
+                             provider, candidate_title, candidate_duration_s, reasons)
+  SELECT {twelfth}$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+  WHERE NOT EXISTS (
+    SELECT FROM track_matches
+    WHERE release_id = $1 AND track_index = $2 AND sub_index IS NOT DISTINCT FROM $3
+      AND NOT rejected AND dead_since IS NULL
+  )
+"""
+
+
+async def _insert_matches(
+    connection: Connection, release_id: int, matches: Sequence[JudgedMatch], ids: Mapping[Pair, int]
+) -> None:
+    """A track with a row of a person or of the old system gets no second one; rejected and dead URLs stay away.
+
+    A match that was known keeps its id, by which a reviewer names it.
+    """
+    refused = (await said(connection, release_id)).refused
+    rows = {pair_of(each.match.track, each.match.candidate): _match_row(release_id, each) for each in matches}
+    wanted = {pair: row for pair, row in rows.items() if pair not in refused}
+    await connection.executemany(
+        INSERT_MATCH.format(id="id, ", twelfth="$12::bigint, "),
+        [(*row, ids[pair]) for pair, row in wanted.items() if pair in ids],
+    )
+    await connection.executemany(
+        INSERT_MATCH.format(id="", twelfth=""), [row for pair, row in wanted.items() if pair not in ids]
+    )
+
+
+async def said(connection: Connection, release_id: int) -> Said:
+    """What people decided of its tracks: it holds however a URL is written. What is dead does not come back either."""
+    rows = await connection.fetch(
+        """
+        SELECT track_index, sub_index, match_url, rejected OR dead_since IS NOT NULL AS is_refused FROM track_matches
+        WHERE release_id = $1 AND match_url IS NOT NULL
+          AND (rejected OR dead_since IS NOT NULL OR verified_at IS NOT NULL)
+        """,
+        release_id,
+    )
+    pairs = [(row["is_refused"], (row["track_index"], row["sub_index"], spelling(row["match_url"]))) for row in rows]
+    refused = frozenset(pair for is_refused, pair in pairs if is_refused)
+    return Said(frozenset(pair for is_refused, pair in pairs if not is_refused), refused)
 
 
 def _match_row(release_id: int, judged: JudgedMatch) -> tuple[object, ...]:

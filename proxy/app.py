@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from matcher.database import Database
+from matcher.decisions import Action
 from matcher.domain.verdict import Thresholds
 from matcher.errors import DatabaseUnavailable
 from matcher.migration import migrate
@@ -34,7 +35,7 @@ from proxy.domain.schedule import Pace
 from proxy.domain.visibility import OperatorCredential
 from proxy.domain.webhook import signing_key
 from proxy.errors import NotFound
-from proxy.handlers import admin, admin_stores, discogs, operations, stores
+from proxy.handlers import admin, admin_matches, admin_stores, discogs, operations, stores
 from proxy.handlers.middleware import MIDDLEWARES, on_prepare
 from proxy.services.checks import CheckService
 from proxy.services.copies import Copies
@@ -49,12 +50,19 @@ from proxy.services.passthrough import PassthroughService
 from proxy.services.persisted import PersistedCounts
 from proxy.services.purge import PurgeService
 from proxy.services.release import ReleaseService
+from proxy.services.review import ReviewService
 from proxy.services.scheduler import Scheduler
 from proxy.services.shared_cache import SharedCache
 from proxy.services.store_admin import StoreAdmin
 from proxy.services.stores import StoreService
 from proxy.services.webhooks import NAME as WEBHOOKS
-from proxy.services.webhooks import WebhookService, record_listings, record_nothing, record_release_matched
+from proxy.services.webhooks import (
+    WebhookService,
+    record_listings,
+    record_match_rejected,
+    record_nothing,
+    record_release_matched,
+)
 from proxy.settings import OFFICIAL_API_URL, Settings
 
 DEFAULT_BUDGET_GROUP = "default"
@@ -89,6 +97,8 @@ async def unknown_own_path(request: web.Request) -> web.StreamResponse:
     raise NotFound(f"There is no {request.method} {request.path} here.")
 
 
+REVIEWED = (Action.APPROVE, Action.REJECT, Action.UNDO)
+
 ROUTES = [
     web.get("/healthz", operations.healthz),
     web.get("/readyz", operations.readyz),
@@ -102,6 +112,10 @@ ROUTES = [
     web.delete("/api/admin/stores/{store}", admin_stores.remove),
     web.post("/api/admin/stores/{store}/sync", admin_stores.sync),
     web.post("/api/admin/stores/{store}/listings/{listing}/hide", admin_stores.hide),
+    web.get("/api/admin/matches", admin_matches.listed, allow_head=False),
+    *(web.post(f"/api/admin/matches/{{match}}/{action}", admin_matches.decides(action)) for action in REVIEWED),
+    web.put("/api/admin/releases/{release}/tracks/{track}/match", admin_matches.set_url),
+    web.get("/api/admin/releases/{release}/decisions", admin_matches.history, allow_head=False),
     web.post("/api/admin/migrate-inventory-system", admin.migrate_inventory_system),
     *(web.route("*", path, unknown_own_path) for path in ("/healthz", "/readyz", "/metrics")),
     web.route("*", "/api", unknown_own_path),
@@ -261,6 +275,12 @@ async def services(app: web.Application) -> AsyncIterator[None]:
             on_outcome=lambda outcome: job_ended(app, outcome),
             on_stored=record_release_matched if settings.webhook_url else None,
         )
+
+        def decided(release_id: int) -> None:
+            release_changed(release_id)  # who decides sees it at once; other processes are told by the database
+            wake()
+
+        app[keys.REVIEW] = ReviewService(database, decided, record_match_rejected if settings.webhook_url else None)
         yield
     await mirror.stop()
     await app[keys.INVENTORY].stop()

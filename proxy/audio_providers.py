@@ -14,6 +14,7 @@ from matcher.providers import deezer, musicbrainz
 from matcher.providers.client import Client
 from matcher.providers.discogs_videos import DiscogsVideos
 from matcher.providers.http_client import HttpClient
+from matcher.providers.pressings import Pressings
 from matcher.quota_store import Quota
 from proxy.adapters.upstream import sent_once
 from proxy.settings import Settings
@@ -32,7 +33,7 @@ PROVIDERS: dict[str, Make] = {
 @asynccontextmanager
 async def opened_providers(settings: Settings, database: Database) -> AsyncIterator[list[Provider]]:
     """Those of the settings that are built, in the order in which they are asked."""
-    made: list[Provider] = []
+    made: list[Provider] = [Pressings(database)]
     async with provider_session() as session:
         for name in settings.audio_providers:
             if name in PROVIDERS:

@@ -24,6 +24,7 @@ from proxy.services.orders import Orders
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
 from proxy.services.release import ReleaseService
+from proxy.services.review import ReviewService
 from proxy.services.scheduler import Scheduler
 from proxy.services.store_admin import StoreAdmin
 from proxy.services.stores import StoreService
@@ -51,6 +52,7 @@ SCHEDULER = web.AppKey("scheduler", Scheduler)
 STORE_ADMIN = web.AppKey("store_admin", StoreAdmin)
 ORDERS = web.AppKey("orders", Orders)
 MIRROR = web.AppKey("mirror", MirrorService)
+REVIEW = web.AppKey("review", ReviewService)
 STORES = web.AppKey("stores", StoreService)
 WEBHOOKS = web.AppKey("webhooks", WebhookService)
 """Only where there is a receiver."""

@@ -14,9 +14,14 @@ BYTES_MAX = 200_000
 
 def packed(fingerprint: str, answers: Mapping[str, Sequence[Candidate]]) -> bytes | None:
     """Of the release as `fingerprint` tells it."""
-    rows = {provider: [asdict(candidate) for candidate in found] for provider, found in answers.items()}
+    rows = {provider: [_row(candidate) for candidate in found] for provider, found in answers.items()}
     text = json.dumps([fingerprint, rows]).encode()
     return text if len(text) <= BYTES_MAX else None
+
+
+def _row(candidate: Candidate) -> dict[str, object]:
+    """Without what people said: only our own database knows that, and it is asked each time."""
+    return {name: value for name, value in asdict(candidate).items() if name != "said"}
 
 
 def unpacked(kept: bytes | None, fingerprint: str) -> dict[str, tuple[Candidate, ...]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from matcher.domain.hearing import Context, Hearing, context_of, hear
 from matcher.domain.versions import BY_OTHERS, EVERY, FULL_ALBUM, ON_STAGE, kinds
 from matcher.domain.words import LITTLE_WORDS, Words, fold, is_said, letters, share_of
-from matcher.models import Candidate, Release, Track
+from matcher.models import Candidate, Release, SaidElsewhere, Track
 
 Evidence = tuple[str, float, str]
 """Name (a key of WEIGHTS), strength and a word of explanation for the reviewer."""
@@ -23,6 +23,7 @@ FAVOURABLE = frozenset(
         *("artist named (search)", "duration unknown", "duration unknown (search)", "duration possible"),
         *("duration to the second", "duration within seconds", "duration near"),
         *("duration to the second (search)", "duration within seconds (search)", "duration near (search)"),
+        *("approved for another pressing", "same ISRC"),
     }
 )
 """Evidence that may only raise a confidence. All other may only lower it, but for what is"""
@@ -45,6 +46,7 @@ def evidence(track: Track, candidate: Candidate, release: Release) -> list[Evide
     heard = hear(track, candidate, context)
     found = list(_of_words(candidate, context, heard))
     found += _duration(track, candidate)
+    found += _other_pressings(track, candidate, release)
     strength = {name: value for name, value, _ in found}
     found += _together(strength, track, candidate, heard, context)
     return [each for each in found if each[1]]
@@ -203,6 +205,32 @@ def _bell(off_s: float, width_s: float) -> float:
 
 def _step(distance: float) -> float:
     return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, distance))))
+
+
+# --- what a person said of another pressing ------------------------------------------------------------------------
+
+
+def _other_pressings(track: Track, candidate: Candidate, release: Release) -> Iterator[Evidence]:
+    """Of the same recording alone: another mix must neither profit nor suffer."""
+    said = [each for each in candidate.said if _is_same_recording(track, each, release)]
+    detail = f"as {said[0].title}" if said else ""
+    yield "approved for another pressing", float(any(each.approved for each in said)), detail
+    yield "rejected for another pressing", float(any(not each.approved for each in said)), detail
+
+
+def _is_same_recording(track: Track, other: SaidElsewhere, release: Release) -> bool:
+    """The same title, word for word, and about the same length; of namesakes it takes the length to tell them apart."""
+    title = fold(full_title(track))
+    if not title or title != fold(other.title):
+        return False
+    if track.duration_s and other.duration_s:
+        return abs(track.duration_s - other.duration_s) <= max(SLACK_S, SLACK_SHARE * track.duration_s)
+    return sum(fold(full_title(each)) == title for each in release.tracks) <= 1
+
+
+def full_title(track: Track) -> str:
+    """A sub-track's with that of its whole."""
+    return track.title if track.sub_index is None else f"{track.whole} {track.title}"
 
 
 # --- evidence that counts for more, or for less, beside other evidence ---------------------------------------------

@@ -21,6 +21,7 @@ class Metadata:
     catno: str | None
     thumb: str | None
     discogs_uri: str | None
+    master_id: int | None
     genres: list[object]
     styles: list[object]
     tracklist: list[object]
@@ -38,6 +39,7 @@ def metadata(body: Mapping[str, object]) -> Metadata:
         catno=_text(label.get("catno")),
         thumb=_text(body.get("thumb")),
         discogs_uri=_text(body.get("uri")),
+        master_id=master_of(body),
         genres=_list(body.get("genres")),
         styles=_list(body.get("styles")),
         tracklist=_list(body.get("tracklist")),
@@ -55,6 +57,12 @@ def display_artist(artists: object) -> str | None:
         join = (_text(artist.get("join")) or "").strip()
         words.append(name + {"": "", ",": ", "}.get(join, f" {join} "))
     return "".join(words).strip(" ,") or None
+
+
+def master_of(body: Mapping[str, object]) -> int | None:
+    """What all pressings of one work share; Discogs leaves it out, or writes 0, where there is none."""
+    master_id = body.get("master_id")
+    return master_id if type(master_id) is int and 0 < master_id <= INT4_MAX else None
 
 
 def fingerprint(body: Mapping[str, object]) -> str:

@@ -71,6 +71,7 @@ DOUBTS = frozenset(
         *("another version", "on stage", "by others", "version missing", "not the original"),
         *("another mix", "mix missing", "unchecked: another mix", "number missing", "another number"),
         *("most of the title missing", "full album", "another artist", "begins with another name (search)"),
+        "rejected for another pressing",
     }
 )
 """Evidence that makes a match a person's to approve, however good the rest."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from matcher.providers.discogs_videos import URL_MAX, canonical_url
+from matcher.domain.urls import URL_MAX, canonical_url
 
 DEEZER_HOSTS = frozenset({"deezer.com", "www.deezer.com"})
 DEEZER_TRACK = re.compile(r"/(?:[a-z]{2}/)?track/([0-9]{1,12})/?")

@@ -49,14 +49,15 @@ async def _limit(request: web.Request, default: int) -> int:
     """`limit` from the query or a JSON body. Raises BadRequest."""
     given: object = request.query.get("limit", default)
     if request.can_read_body and (body := await request.read()).strip():
-        given = _json_object(body).get("limit", given)
+        given = json_object(body).get("limit", given)
     number = int(given) if isinstance(given, str) and given.isascii() and given.isdecimal() else given
     if type(number) is not int or not 1 <= number <= LIMIT_MAX:
         raise BadRequest(f"limit must be a whole number from 1 to {LIMIT_MAX}.")
     return number
 
 
-def _json_object(body: bytes) -> dict[str, object]:
+def json_object(body: bytes) -> dict[str, object]:
+    """Raises BadRequest."""
     try:
         parsed = decode_json(body)
     except BrokenBody as error:
@@ -68,7 +69,7 @@ def _json_object(body: bytes) -> dict[str, object]:
 
 async def purge(request: web.Request) -> web.Response:
     """Drop what is kept of a release, a store or a path; softly (the default) it still serves while Discogs fails."""
-    asked = _json_object(await request.read())
+    asked = json_object(await request.read())
     what, soft = parse_purge(asked)
     dropped = await request.app[keys.PURGE].purge(what, soft=soft)
     log.info("purge", what=asked, soft=soft, dropped=dropped, request_id=request[keys.TRACE].request_id)

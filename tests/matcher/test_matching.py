@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from matcher.domain.tracklist import parse_release
+from matcher.domain.urls import spelling
 from matcher.explain import as_table
 from matcher.matching import CANDIDATES_LEAST, FLOOR, match_release
-from matcher.models import Candidate, Release, Track
+from matcher.models import Candidate, Release, Said, Track
 from matcher.providers.discogs_videos import parse
 from tests.conftest import samples
 from tests.matcher.bodies import release_body
@@ -88,3 +90,26 @@ def test_a_monstrous_release_takes_bounded_work() -> None:
         for place in range(500)
     ]
     assert len(match_release(release, candidates)) <= CANDIDATES_LEAST
+
+
+def test_nothing_is_matched_against_what_people_said() -> None:
+    body = release_body(1)
+    release, videos = parse_release(body), parse(body)
+    first, second = (spelling(each.url) for each in videos)
+
+    def found(said: Said) -> list[tuple[int, str]]:
+        return [(match.track.track_index, match.candidate.url) for match in match_release(release, videos, said=said)]
+
+    assert found(Said()) == [(0, first), (1, second)]
+    assert found(Said(refused=frozenset({(0, None, first)}))) == [(1, second)]
+    assert found(Said(approved=frozenset({(0, None, "//x.org/own")}))) == [(1, second)]
+    assert (1, second) not in found(Said(approved=frozenset({(0, None, second)})))
+
+
+def test_after_a_rejection_the_next_best_is_found() -> None:
+    body = release_body(1, videos=1)
+    videos = [*parse(body), *(replace(each, url="https://vimeo.com/123456") for each in parse(body))]
+    (match,) = match_release(parse_release(body), videos)
+    refused = Said(refused=frozenset({(0, None, spelling(match.candidate.url))}))
+    (other,) = match_release(parse_release(body), videos, said=refused)
+    assert (other.track, {other.candidate, match.candidate}) == (match.track, set(videos))

@@ -147,11 +147,11 @@ def test_case_and_width_make_no_difference(title: str) -> None:
 
 
 def test_every_doubt_is_a_reason_that_can_be_given() -> None:
-    assert WEIGHTS.keys() >= DOUBTS
+    assert WEIGHTS.keys() | HAND_SET.keys() >= DOUBTS
 
 
 def test_every_weight_has_the_sign_of_its_evidence() -> None:
-    for name, weight in WEIGHTS.items():
+    for name, weight in (WEIGHTS | HAND_SET).items():
         assert name in EITHER or (weight > 0) == (name in FAVOURABLE), name
 
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matcher.domain.urls import canonical_url
 from matcher.models import Candidate
-from matcher.providers.discogs_videos import canonical_url, parse
+from matcher.providers.discogs_videos import parse
 
 WATCH = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
 

@@ -1,0 +1,602 @@
+"""What people decide of matches, and all of its SQL: approve, reject, set a URL of one's own, undo, and the history.
+
+Each function runs in a transaction of the caller's. Of two people who decide at once the later wins: who decides holds
+the release's row in the queue, then the release, then the track's matches; a job that stores matches takes them in the
+same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from asyncpg import Record
+
+from matcher import store
+from matcher.database import Connection
+from matcher.domain.urls import spelling
+from matcher.errors import NoSuchMatch, Undecidable
+from matcher.models import MatchCursor, MatchStatus
+from matcher.store import Priority
+
+PERSON = "person"
+"""The provider of a URL that a person set."""
+
+PRESSINGS_MAX = 50
+"""So many other pressings of a master are matched again after a decision."""
+
+
+class Action(StrEnum):
+    """What a person did."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    SET = "set"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Which match a decision is about. `changed`: False where it had been decided just so."""
+
+    match_id: int
+    release_id: int
+    track_index: int | None
+    sub_index: int | None
+    match_url: str | None
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """A track whose matches are locked, all of them by id."""
+
+    release_id: int
+    track_index: int | None
+    sub_index: int | None
+    rows: Sequence[Record]
+    pressings: Sequence[int]
+    """Of the same master: their rows in the queue are locked as well."""
+
+    def row(self, match_id: int) -> Record:
+        """Raises NoSuchMatch."""
+        for row in self.rows:
+            if row["id"] == match_id:
+                return row
+        raise _no_such(match_id)
+
+    def automatic(self, but: int) -> list[int]:
+        return [row["id"] for row in self.rows if row["id"] != but and row["is_automatic"]]
+
+    def decided(self, row: Record, *, changed: bool) -> Decided:
+        return Decided(row["id"], self.release_id, self.track_index, self.sub_index, row["match_url"], changed)
+
+
+# --- deciding -----------------------------------------------------------------------------------------------------
+
+
+async def approve(connection: Connection, match_id: int, by: str) -> Decided:
+    """It is right. Other matches of the track that no person decided go. Raises NoSuchMatch."""
+    track = await _locked(connection, match_id)
+    row = track.row(match_id)
+    if row["is_approved_by_person"]:
+        return track.decided(row, changed=False)
+    others = [] if row["is_dead"] else track.automatic(but=match_id)
+    await _record(connection, track, Action.APPROVE, row, by, [match_id, *others])
+    await _verify(connection, [match_id], by, "approved = true, rejected = false")
+    await _remove(connection, others)
+    await _settled(connection, track, row)
+    return track.decided(row, changed=True)
+
+
+async def reject(connection: Connection, match_id: int, by: str) -> Decided:
+    """It is wrong, and so is the same video written otherwise; another may be found. Raises NoSuchMatch."""
+    track = await _locked(connection, match_id)
+    row = track.row(match_id)
+    if row["is_rejected_by_person"]:
+        return track.decided(row, changed=False)
+    same = [each["id"] for each in track.rows if each["id"] == match_id or (each["is_live"] and _are_same(each, row))]
+    await _record(connection, track, Action.REJECT, row, by, same)
+    await _verify(connection, same, by, "approved = false, rejected = true")
+    await _settled(connection, track, row)
+    await _queue_again(connection, [track.release_id])
+    return track.decided(row, changed=True)
+
+
+async def set_url(
+    connection: Connection,
+    release_id: int,
+    track_index: int,
+    sub_index: int | None,
+    playable: tuple[str, str],
+    by: str,
+) -> Decided:
+    """A person's own URL (with its platform) for a track, in the place of what it had.
+
+    A release that is API-only is persisted for it and queued, so that its facts come. Raises NoSuchMatch where the
+    tracklist is known and has no such track.
+    """
+    if not await store.is_persisted(connection, release_id):
+        await _queue_for_facts(connection, release_id)
+        await store.persist_bare(connection, release_id)
+    track = await _lock_track(connection, release_id, track_index, sub_index)
+    if not await _has_track(connection, track):
+        sub = "" if sub_index is None else f".{sub_index}"
+        raise NoSuchMatch(f"Release {release_id} has no track {track_index}{sub}.")
+    platform, url = playable
+    chosen = next((row for row in track.rows if _is_spelt(row, url)), None)
+    if chosen and chosen["is_approved_by_person"] and chosen["provider"] == PERSON and not chosen["is_dead"]:
+        return track.decided(chosen, changed=False)
+    others = [row for row in track.rows if row["is_live"] and row is not chosen]
+    removed = [row["id"] for row in others if row["provider"] is not None]
+    refused = [row["id"] for row in others if row["provider"] is None]  # rows of the old system are never removed
+    row = chosen or await _insert(connection, track, platform, url, by)
+    await _record(connection, track, Action.SET, row, by, [*([row["id"]] if chosen else []), *removed, *refused])
+    await _verify(connection, refused, by, "approved = false, rejected = true")
+    await _remove(connection, removed)
+    await _verify(
+        connection,
+        [row["id"]],
+        by,
+        f"approved = true, rejected = false, dead_since = NULL, confidence = 100, provider = '{PERSON}'",
+    )
+    await _settled(connection, track, row)
+    return track.decided(row, changed=True)
+
+
+async def undo(connection: Connection, match_id: int, by: str) -> Decided:
+    """Take the last decision of a match back: all is as it was before it. Done twice it is done once.
+
+    Raises NoSuchMatch where the match is gone, Undecidable where nobody has decided it.
+    """
+    place = await _place(connection, match_id)
+    if place is None:
+        raise _no_such(match_id)
+    track = await _lock_track(connection, *place)
+    last = await connection.fetchrow(
+        "SELECT id, action, match_url FROM match_decisions WHERE match_id = $1 ORDER BY id DESC LIMIT 1", match_id
+    )
+    if last is None:
+        track.row(match_id)
+        raise Undecidable(f"Nobody has decided match {match_id}: there is nothing to undo.")
+    if last["action"] == Action.UNDO:
+        return Decided(match_id, *place, last["match_url"], changed=False)
+    row = track.row(match_id)
+    await _record(connection, track, Action.UNDO, row, by, [])
+    await _restore(connection, track, last["id"], match_id)
+    await _settled(connection, track, row)
+    return track.decided(row, changed=True)
+
+
+def _no_such(match_id: int) -> NoSuchMatch:
+    return NoSuchMatch(f"Match {match_id} is not there (any more): another match or decision took its place.")
+
+
+def _is_spelt(row: Record, url: str) -> bool:
+    return row["match_url"] is not None and spelling(row["match_url"]) == spelling(url)
+
+
+def _are_same(row: Record, other: Record) -> bool:
+    return other["match_url"] is not None and _is_spelt(row, other["match_url"])
+
+
+# --- rows ---------------------------------------------------------------------------------------------------------
+
+AUTOMATIC = "verified_at IS NULL AND NOT rejected AND dead_since IS NULL AND provider IS NOT NULL"
+"""What a rescan may replace."""
+
+
+async def _place(connection: Connection, match_id: int) -> tuple[int, int | None, int | None] | None:
+    """Release, track and sub-track of a match, also of one that a decision took away."""
+    row = await connection.fetchrow(
+        """
+        SELECT release_id, track_index, sub_index FROM track_matches WHERE id = $1
+        UNION ALL
+        (SELECT release_id, track_index, sub_index FROM match_decisions WHERE match_id = $1 ORDER BY id DESC LIMIT 1)
+        """,
+        match_id,
+    )
+    return (row["release_id"], row["track_index"], row["sub_index"]) if row else None
+
+
+async def _locked(connection: Connection, match_id: int) -> _Track:
+    place = await _place(connection, match_id)
+    if place is None:
+        raise _no_such(match_id)
+    return await _lock_track(connection, *place)
+
+
+async def _lock_track(
+    connection: Connection, release_id: int, track_index: int | None, sub_index: int | None
+) -> _Track:
+    pressings = await _other_pressings(connection, release_id)
+    await connection.execute(
+        "SELECT FROM match_queue WHERE release_id = ANY($1::bigint[]) ORDER BY release_id FOR UPDATE",
+        [release_id, *pressings],
+    )
+    await connection.execute("SELECT FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
+    rows = await connection.fetch(
+        f"""
+        SELECT id, match_url, provider, dead_since IS NOT NULL AS is_dead,
+               NOT rejected AND dead_since IS NULL AS is_live, {AUTOMATIC} AS is_automatic,
+               verified_at IS NOT NULL AND rejected AS is_rejected_by_person,
+               verified_at IS NOT NULL AND NOT rejected AND coalesce(approved, false) AS is_approved_by_person
+        FROM track_matches
+        WHERE release_id = $1 AND track_index IS NOT DISTINCT FROM $2 AND sub_index IS NOT DISTINCT FROM $3
+        ORDER BY id FOR UPDATE
+        """,  # noqa: S608 - a constant of ours
+        release_id,
+        track_index,
+        sub_index,
+    )
+    return _Track(release_id, track_index, sub_index, rows, pressings)
+
+
+async def _other_pressings(connection: Connection, release_id: int) -> list[int]:
+    """Those that a decision may help: of the same master, what shoppers look at first."""
+    rows = await connection.fetch(
+        """
+        SELECT other.discogs_id
+        FROM releases r
+        JOIN releases other ON other.master_id = r.master_id AND other.discogs_id <> r.discogs_id
+        JOIN match_queue q ON q.release_id = other.discogs_id AND q.status IN ('matched', 'unmatched')
+        WHERE r.discogs_id = $1
+        ORDER BY q.priority, q.place, other.discogs_id LIMIT $2
+        """,
+        release_id,
+        PRESSINGS_MAX,
+    )
+    return [row["discogs_id"] for row in rows]
+
+
+async def _has_track(connection: Connection, track: _Track) -> bool:
+    """True as well while the tracklist is not known."""
+    return bool(
+        await connection.fetchval(
+            """
+            SELECT tracklist IS NULL
+                OR CASE WHEN $3::int IS NULL THEN tracklist -> $2::int
+                        ELSE tracklist -> $2::int -> 'sub_tracks' -> $3::int END IS NOT NULL
+            FROM releases WHERE discogs_id = $1
+            """,
+            track.release_id,
+            track.track_index,
+            track.sub_index,
+        )
+    )
+
+
+async def _insert(connection: Connection, track: _Track, platform: str, url: str, by: str) -> Record:
+    row = await connection.fetchrow(
+        """
+        INSERT INTO track_matches (release_id, track_index, sub_index, platform, match_url, provider, verified_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, match_url
+        """,
+        track.release_id,
+        track.track_index,
+        track.sub_index,
+        platform,
+        url,
+        PERSON,
+        by,
+    )
+    assert row  # noqa: S101 - RETURNING gives the row
+    return row
+
+
+async def _verify(connection: Connection, match_ids: Sequence[int], by: str, assignments: str) -> None:
+    # `assignments` is one of the literals above, never a value.
+    await connection.execute(
+        f"UPDATE track_matches SET {assignments}, verified_by = $2, verified_at = clock_timestamp()"  # noqa: S608
+        " WHERE id = ANY($1::bigint[])",
+        match_ids,
+        by,
+    )
+
+
+async def _remove(connection: Connection, match_ids: Sequence[int]) -> None:
+    await connection.execute("DELETE FROM track_matches WHERE id = ANY($1::bigint[])", match_ids)
+
+
+async def _record(
+    connection: Connection, track: _Track, action: Action, row: Record, by: str, changed: Sequence[int]
+) -> None:
+    """Before the change. What YouTube's API told may be kept for 30 days only: it is not copied for ever."""
+    await connection.execute(
+        """
+        INSERT INTO match_decisions
+          (release_id, track_index, sub_index, match_id, match_url, action, decided_by, before)
+        SELECT $1, $2, $3, $4, $5, $6, $7, coalesce(jsonb_agg(
+          CASE WHEN provider = 'youtube' THEN to_jsonb(m) - '{candidate_title,candidate_duration_s,reasons}'::text[]
+               ELSE to_jsonb(m) END
+        ), '[]') FROM track_matches m WHERE id = ANY($8::bigint[])
+        """,
+        track.release_id,
+        track.track_index,
+        track.sub_index,
+        row["id"],
+        row["match_url"],
+        action.value,
+        by,
+        changed,
+    )
+
+
+async def _restore(connection: Connection, track: _Track, decision_id: int, match_id: int) -> None:
+    """Rows that are there get their old verdict, unless they were decided since; those that were removed come back.
+
+    What a link checker found meanwhile stays true: a dead link stays dead. What a rescan found since goes.
+    """
+    before = "jsonb_populate_recordset(NULL::track_matches, (SELECT before FROM match_decisions WHERE id = $1))"
+    had_it = await connection.fetchval(
+        f"SELECT true FROM {before} WHERE id = $2",  # noqa: S608 - a constant of ours
+        decision_id,
+        match_id,
+    )
+    await _remove(connection, [*track.automatic(but=match_id), *([] if had_it else [match_id])])
+    await connection.execute(
+        f"""
+        UPDATE track_matches m
+        SET approved = was.approved, rejected = was.rejected, verified_by = was.verified_by,
+            verified_at = was.verified_at, confidence = was.confidence, provider = was.provider,
+            dead_since = coalesce(m.dead_since, was.dead_since)
+        FROM {before} AS was
+        WHERE m.id = was.id
+          AND NOT EXISTS (
+            SELECT FROM match_decisions later WHERE later.match_id = m.id AND later.id > $1 AND later.action <> 'undo'
+          )
+        """,  # noqa: S608 - a constant of ours
+        decision_id,
+    )
+    await connection.execute(
+        f"""
+        INSERT INTO track_matches (id, release_id, track_index, sub_index, platform, match_url, confidence, approved,
+                                   verified_by, verified_at, created_at, rejected, dead_since, provider,
+                                   candidate_title, candidate_duration_s, reasons)
+        SELECT id, release_id, track_index, sub_index, platform, match_url, confidence, approved, verified_by,
+               verified_at, created_at, rejected, dead_since, provider, candidate_title, candidate_duration_s, reasons
+        FROM {before} AS was
+        WHERE NOT EXISTS (SELECT FROM track_matches m WHERE m.id = was.id)
+        """,  # noqa: S608 - a constant of ours
+        decision_id,
+    )
+
+
+async def _settled(connection: Connection, track: _Track, row: Record) -> None:
+    """Beside a match that a person approved no automatic one is shown. Other pressings are told what he said."""
+    await connection.execute(
+        f"""
+        DELETE FROM track_matches
+        WHERE release_id = $1 AND track_index IS NOT DISTINCT FROM $2 AND sub_index IS NOT DISTINCT FROM $3
+          AND {AUTOMATIC} AND EXISTS (
+            SELECT FROM track_matches
+            WHERE release_id = $1 AND track_index IS NOT DISTINCT FROM $2 AND sub_index IS NOT DISTINCT FROM $3
+              AND verified_at IS NOT NULL AND NOT rejected AND dead_since IS NULL
+          )
+        """,  # noqa: S608 - a constant of ours
+        track.release_id,
+        track.track_index,
+        track.sub_index,
+    )
+    await store.refresh_has_audio(connection, track.release_id)
+    await _queue_again(connection, await _undecided(connection, track.pressings, row["match_url"]))
+
+
+# --- the queue ----------------------------------------------------------------------------------------------------
+
+
+async def _queue_for_facts(connection: Connection, release_id: int) -> None:
+    """Next, as somebody waits for it, and also where it had failed."""
+    await connection.execute(
+        """
+        INSERT INTO match_queue AS q (release_id, priority, persist_always) VALUES ($1, $2, true)
+        ON CONFLICT (release_id) DO UPDATE SET
+          persist_always = true, priority = $2, place = 0, not_before = now(), parked_since = NULL, answers = NULL,
+          status = CASE WHEN q.status = 'processing' THEN q.status ELSE 'queued' END,
+          attempts = CASE WHEN q.status = 'processing' THEN q.attempts ELSE 0 END
+        """,
+        release_id,
+        int(Priority.SEEN),
+    )
+
+
+async def _undecided(connection: Connection, release_ids: Sequence[int], url: str | None) -> list[int]:
+    """Those of which no person has said anything about this video."""
+    rows = await connection.fetch(
+        """
+        SELECT release_id, match_url FROM track_matches
+        WHERE release_id = ANY($1::bigint[]) AND verified_at IS NOT NULL AND match_url IS NOT NULL
+        """,
+        release_ids,
+    )
+    known = {row["release_id"] for row in rows if url is not None and _is_spelt(row, url)}
+    return [each for each in release_ids if each not in known]
+
+
+async def _queue_again(connection: Connection, release_ids: Collection[int]) -> None:
+    """Behind everything that is asked for. One that is being matched, waits or failed stays as it is."""
+    await connection.execute(
+        """
+        UPDATE match_queue
+        SET status = 'queued', priority = $2, place = 0, attempts = 0, not_before = now(), enqueued_at = now(),
+            parked_since = NULL, answers = NULL
+        WHERE release_id = ANY($1::bigint[]) AND status IN ('matched', 'unmatched')
+        """,
+        list(release_ids),
+        int(Priority.HISTORY),
+    )
+
+
+# --- other pressings ----------------------------------------------------------------------------------------------
+
+
+class PressingMatch(NamedTuple):
+    """A match of another pressing; `title` is its track's, a sub-track's with that of its whole."""
+
+    match_url: str
+    platform: str | None
+    provider: str | None
+    candidate_title: str | None
+    candidate_duration_s: int | None
+    is_rejected: bool
+    is_decided: bool
+    title: str
+    duration: str | None
+
+
+PRESSING_MATCHES_MAX = 500
+
+
+async def on_other_pressings(connection: Connection, release_id: int, master_id: int) -> list[PressingMatch]:
+    """What other pressings of the master have: decided by people first, then approved, or attached to them.
+
+    What a search found for another pressing, and nobody approved, is no evidence for this one; nor is what that has
+    from others, as two would keep each other's matches alive for ever.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT m.match_url, m.platform, m.provider, m.candidate_title, m.candidate_duration_s, m.rejected,
+               m.verified_at IS NOT NULL, concat_ws(' ', whole ->> 'title', track ->> 'title'), track ->> 'duration'
+        FROM releases r
+        JOIN track_matches m ON m.release_id = r.discogs_id
+        CROSS JOIN LATERAL (
+          SELECT CASE WHEN m.sub_index IS NOT NULL THEN r.tracklist -> m.track_index END AS whole,
+                 CASE WHEN m.sub_index IS NULL THEN r.tracklist -> m.track_index
+                      ELSE r.tracklist -> m.track_index -> 'sub_tracks' -> m.sub_index END AS track
+        ) AS entry
+        WHERE r.master_id = $1 AND r.discogs_id <> $2
+          AND m.match_url IS NOT NULL AND m.dead_since IS NULL
+          AND (
+            m.verified_at IS NOT NULL
+            OR (NOT m.rejected AND m.provider = 'discogs_videos')
+            OR (NOT m.rejected AND m.approved AND m.provider IS DISTINCT FROM 'pressings')
+          )
+        ORDER BY m.verified_at IS NOT NULL DESC, m.approved DESC, m.confidence DESC, m.id LIMIT $3
+        """,
+        master_id,
+        release_id,
+        PRESSING_MATCHES_MAX,
+    )
+    return [PressingMatch(*row) for row in rows]
+
+
+# --- what reviewers see -------------------------------------------------------------------------------------------
+
+
+class ReviewedMatch(NamedTuple):
+    """A match with what a reviewer needs to decide it; `reasons` is JSON."""
+
+    id: int
+    release_id: int
+    artist: str | None
+    release_title: str | None
+    track_index: int | None
+    sub_index: int | None
+    position: str | None
+    title: str | None
+    duration: str | None
+    platform: str | None
+    match_url: str | None
+    candidate_title: str | None
+    candidate_duration_s: int | None
+    provider: str | None
+    confidence: float | None
+    status: str
+    verified_by: str | None
+    verified_at: datetime | None
+    created_at: datetime | None
+    dead_since: datetime | None
+    reasons: str
+
+
+STATUS = "CASE WHEN m.rejected THEN 'rejected' WHEN m.approved THEN 'approved' ELSE 'pending' END"
+MATCHES = f"""
+  SELECT m.id, m.release_id, r.artist, r.title, m.track_index, m.sub_index, track ->> 'position', track ->> 'title',
+         track ->> 'duration', m.platform, m.match_url, m.candidate_title, m.candidate_duration_s, m.provider,
+         m.confidence::float8, {STATUS}, m.verified_by, m.verified_at::timestamptz, m.created_at::timestamptz,
+         m.dead_since, coalesce(m.reasons, '[]')::text
+  FROM track_matches m
+  LEFT JOIN releases r ON r.discogs_id = m.release_id
+  LEFT JOIN match_queue q ON q.release_id = m.release_id
+  LEFT JOIN LATERAL (
+    SELECT CASE WHEN m.sub_index IS NULL THEN r.tracklist -> m.track_index
+                ELSE r.tracklist -> m.track_index -> 'sub_tracks' -> m.sub_index END AS track
+  ) AS entry ON true
+"""  # noqa: S608 - a constant of ours
+
+DEMAND_FIRST = f"""
+  coalesce(q.priority, {int(Priority.ORPHAN)})::float8, coalesce(q.place, 0)::float8, -coalesce(m.confidence, 0)::float8
+"""
+"""What shoppers look at most, and what is surest of that."""
+NEWEST_FIRST = """
+  -extract(epoch FROM coalesce(m.verified_at::timestamptz, m.created_at::timestamptz, 'epoch'))::float8, 0, 0
+"""
+
+
+async def matches(
+    connection: Connection, status: MatchStatus, limit: int, after: MatchCursor | None
+) -> tuple[list[ReviewedMatch], MatchCursor | None]:
+    """The next `limit` after a place in the list, and the place of the last of them if more may follow.
+
+    Pending ones as shoppers look at them, others newest first. What is dead is no longer pending.
+    """
+    pending = status is MatchStatus.PENDING
+    key = f"{DEMAND_FIRST}, m.id" if pending else f"{NEWEST_FIRST}, -m.id"
+    place = await connection.fetch(
+        f"""
+        SELECT m.id, ARRAY[{key}]::float8[] AS place
+        FROM track_matches m LEFT JOIN match_queue q ON q.release_id = m.release_id
+        WHERE {STATUS} = $1 AND ($1 <> 'pending' OR m.dead_since IS NULL)
+          AND m.track_index IS NOT NULL AND m.match_url IS NOT NULL
+          AND ($3::float8[] IS NULL OR ARRAY[{key}]::float8[] > $3::float8[])
+        ORDER BY 2 LIMIT $2
+        """,  # noqa: S608 - constants of ours
+        status.value,
+        limit,
+        None if after is None else list(after),
+    )
+    found = {each.id: each for each in await _reviewed(connection, [row["id"] for row in place])}
+    shown = [found[row["id"]] for row in place if row["id"] in found]
+    first, second, third, last = place[-1]["place"] if len(place) == limit else (0.0, 0.0, 0.0, 0)
+    return shown, (first, second, third, int(last)) if len(place) == limit else None
+
+
+async def match(connection: Connection, match_id: int) -> ReviewedMatch | None:
+    return next(iter(await _reviewed(connection, [match_id])), None)
+
+
+async def _reviewed(connection: Connection, match_ids: Sequence[int]) -> list[ReviewedMatch]:
+    rows = await connection.fetch(f"{MATCHES} WHERE m.id = ANY($1::bigint[])", match_ids)
+    return [ReviewedMatch(*row) for row in rows]
+
+
+class PastDecision(NamedTuple):
+    """A line of a release's history."""
+
+    id: int
+    track_index: int | None
+    sub_index: int | None
+    match_id: int
+    match_url: str | None
+    action: str
+    decided_by: str
+    decided_at: datetime
+
+
+HISTORY_MAX = 500
+
+
+async def history(connection: Connection, release_id: int) -> list[PastDecision]:
+    """Of a release, newest first; the last HISTORY_MAX."""
+    rows = await connection.fetch(
+        """
+        SELECT id, track_index, sub_index, match_id, match_url, action, decided_by, decided_at
+        FROM match_decisions WHERE release_id = $1 ORDER BY id DESC LIMIT $2
+        """,
+        release_id,
+        HISTORY_MAX,
+    )
+    return [PastDecision(*row) for row in rows]

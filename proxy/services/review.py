@@ -1,0 +1,97 @@
+"""People review matches: lists, decisions and their history; whoever sells the release is told of what was rejected."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from matcher import decisions
+from matcher.database import Connection, Database
+from matcher.decisions import Action, Decided, PastDecision, ReviewedMatch
+from matcher.errors import DatabaseUnavailable, NoSuchMatch, Undecidable
+from proxy.domain.review import AskedMatches, OwnUrl, encoded_cursor
+from proxy.errors import Conflict, Degraded, NotFound
+
+Json = dict[str, object]
+
+RecordRejected = Callable[[Connection, int, Mapping[str, object]], Awaitable[None]]
+"""Told the release and the match, last in the transaction that rejects it."""
+
+DECIDE = {Action.APPROVE: decisions.approve, Action.REJECT: decisions.reject, Action.UNDO: decisions.undo}
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewService:
+    """`on_decided` is told the release once a decision is kept. Every method raises Degraded, NotFound, Conflict."""
+
+    database: Database
+    on_decided: Callable[[int], None]
+    record_rejected: RecordRejected | None = None
+
+    async def matches(self, asked: AskedMatches) -> Json:
+        async with self._transaction() as connection:
+            found, after = await decisions.matches(connection, asked.status, asked.limit, asked.after)
+        return {
+            "matches": [_match(each) for each in found],
+            "next": None if after is None else encoded_cursor(asked.status, after),
+        }
+
+    async def decide(self, action: Action, match_id: int, by: str) -> Json:
+        async with self._transaction() as connection:
+            decided = await DECIDE[action](connection, match_id, by)
+            now = await decisions.match(connection, match_id)
+            if action is Action.REJECT and decided.changed and self.record_rejected:
+                await self.record_rejected(connection, decided.release_id, _rejected(decided))
+        return self._decided(decided, now)
+
+    async def set_url(self, release_id: int, track_index: int, own: OwnUrl) -> Json:
+        async with self._transaction() as connection:
+            decided = await decisions.set_url(connection, release_id, track_index, own.sub_index, own.playable, own.by)
+            now = await decisions.match(connection, decided.match_id)
+        return self._decided(decided, now)
+
+    async def history(self, release_id: int) -> Json:
+        async with self._transaction() as connection:
+            found = await decisions.history(connection, release_id)
+        return {"release_id": release_id, "decisions": [_past(each) for each in found]}
+
+    def _decided(self, decided: Decided, now: ReviewedMatch | None) -> Json:
+        if decided.changed:
+            self.on_decided(decided.release_id)
+        return {"changed": decided.changed, "match": now and _match(now)}
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        try:
+            async with self.database.transaction() as connection:
+                yield connection
+        except NoSuchMatch as error:
+            raise NotFound(str(error)) from error
+        except Undecidable as error:
+            raise Conflict(str(error)) from error
+        except DatabaseUnavailable as error:
+            raise Degraded("The database is away: nothing was decided.", 5) from error
+
+
+def _match(match: ReviewedMatch) -> Json:
+    return {**_plain(match._asdict()), "reasons": orjson.loads(match.reasons)}
+
+
+def _past(decision: PastDecision) -> Json:
+    return _plain(decision._asdict())
+
+
+def _plain(fields: Json) -> Json:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in fields.items()}
+
+
+def _rejected(decided: Decided) -> Json:
+    return {
+        "track_index": decided.track_index,
+        "sub_index": decided.sub_index,
+        "match_url": decided.match_url,
+    }
