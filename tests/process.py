@@ -63,7 +63,10 @@ async def proxy_process(log_file: Path, **environment: str) -> AsyncIterator[Pro
     with log_file.open("ab") as log:
         offset = log.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "proxy"], env=command_environment({"PORT": "0"} | environment), stderr=log
+            [sys.executable, "-m", "proxy"],
+            # Other providers would be asked where they really are.
+            env=command_environment({"PORT": "0", "MATCH_PROVIDERS": "discogs_videos"} | environment),
+            stderr=log,
         )
     try:
         yield ProxyProcess(process, log_file, await _url(process, log_file, offset))

@@ -76,7 +76,7 @@ def simulator(ports: Ports) -> tuple[str, ...]:
     options |= {"stores": stores, "latency-ms": LATENCY_MS, "churn-per-hour": CHURN_PER_HOUR}
     return (
         "-m",
-        "tests.simulated_discogs",
+        "tests.simulated_providers",
         *(word for name, value in options.items() for word in (f"--{name}", f"{value}")),
     )
 

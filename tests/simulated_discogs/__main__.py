@@ -4,11 +4,7 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
-
-from tests.simulated_providers import SimulatedDeezer, SimulatedMusicBrainz
-from tests.simulated_providers.server import SimulatedProvider
+from collections.abc import Sequence
 
 from .catalogue import Catalogue
 from .server import PUBLIC_ORIGIN, SimulatedDiscogs
@@ -26,8 +22,12 @@ def stores(text: str) -> dict[str, int]:
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
+    return parser("python -m tests.simulated_discogs").parse_args(given)
+
+
+def parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.simulated_discogs",
+        prog=program,
         description="A simulated Discogs API over generated data.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -42,11 +42,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         "--churn-per-hour", type=float, default=0, help="share of all listings that are sold, added or edited per hour"
     )
     parser.add_argument("--public-origin", default=PUBLIC_ORIGIN, help="origin written in bodies; `self` for its own")
-    parser.add_argument(
-        "--musicbrainz-port", type=int, help="start a simulated MusicBrainz over the same catalogue here"
-    )
-    parser.add_argument("--deezer-port", type=int, help="start a simulated Deezer over the same catalogue here")
-    return parser.parse_args(given)
+    return parser
 
 
 def simulated(options: argparse.Namespace) -> SimulatedDiscogs:
@@ -66,13 +62,6 @@ def simulated(options: argparse.Namespace) -> SimulatedDiscogs:
     for username in options.stores:
         discogs.register_user(username, f"{username}-token")
     return discogs
-
-
-def audio_providers(options: argparse.Namespace, catalogue: Catalogue) -> Iterator[SimulatedProvider]:
-    if options.musicbrainz_port is not None:
-        yield SimulatedMusicBrainz(catalogue, options.host, options.musicbrainz_port)
-    if options.deezer_port is not None:
-        yield SimulatedDeezer(catalogue, options.host, options.deezer_port)
 
 
 def announcement(discogs: SimulatedDiscogs) -> str:
@@ -95,10 +84,7 @@ async def run(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with AsyncExitStack() as stack:
-        discogs = await stack.enter_async_context(simulated(options))
-        for provider in audio_providers(options, discogs.catalogue):
-            await stack.enter_async_context(provider)
+    async with simulated(options) as discogs:
         if discogs.public_origin == "self":
             discogs.public_origin = discogs.url
         sys.stdout.write(announcement(discogs))
