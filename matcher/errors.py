@@ -8,6 +8,7 @@ MatcherError
 ├── ReleaseGone           Discogs says 404: failed at once
 ├── Unavailable           somebody else cannot answer now: the job is parked, no attempt is used up
 │   └── Broken            a provider answered nonsense, broke off, or did not answer at all
+│       └── Unreachable   nor ever since this process began: releases are decided without it
 └── LeaseLost             another worker owns the job by now: drop what we did
 """
 
@@ -48,6 +49,10 @@ class NoSuchMatch(Undecidable):
 
 class Broken(Unavailable):
     """A provider answered nonsense, broke off, or did not answer at all: it is not throttling us."""
+
+
+class Unreachable(Broken):
+    """A provider that was never heard since this process began: from here there may be no way to it."""
 
 
 class LeaseLost(MatcherError):

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from matcher.domain.verdict import Thresholds, approved
-from matcher.errors import Broken, DatabaseUnavailable, Unavailable
+from matcher.errors import Broken, DatabaseUnavailable, Unavailable, Unreachable
 from matcher.matching import match_release
 from matcher.models import NOTHING_SAID, Candidate, Match, Release, Said, Track
 
@@ -58,6 +58,8 @@ class Missing:
     told: Told
     error: Exception
     retry_after_s: float
+    is_awaited: bool = True
+    """False: it was never heard, the release is decided without it."""
 
 
 @dataclass(slots=True)
@@ -161,7 +163,7 @@ class Providers:
         except TimeoutError:
             return Missing(name, Told.BROKEN, Broken(f"{name}: took too long", BROKEN_AGAIN_S), BROKEN_AGAIN_S)
         except Broken as error:
-            return Missing(name, Told.BROKEN, error, error.retry_after_s)
+            return Missing(name, Told.BROKEN, error, error.retry_after_s, is_awaited=not isinstance(error, Unreachable))
         except Unavailable as error:
             self._rests_until[name] = self.clock() + error.retry_after_s
             return Missing(name, Told.THROTTLED, error, error.retry_after_s)

@@ -228,7 +228,9 @@ class Matcher:
         A job that was parked and has learnt nothing since has its matches stored already.
         """
         gathered = found.gathered
-        pause_s = pause_for_providers([each.retry_after_s for each in gathered.missing], job.waited_s)
+        pause_s = pause_for_providers(
+            [each.retry_after_s for each in gathered.missing if each.is_awaited], job.waited_s
+        )
         why = "; ".join(describe(each.error) for each in gathered.missing) or None
         async with self.database.transaction() as connection:
             keep = job.persist_always or await store.is_persisted(connection, job.release_id)

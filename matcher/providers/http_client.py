@@ -15,7 +15,7 @@ import orjson
 from yarl import URL
 
 from matcher.domain.breaker import Breaker
-from matcher.errors import Broken, Unavailable
+from matcher.errors import Broken, Unavailable, Unreachable
 from matcher.providers.client import Reply
 from matcher.quota_store import Quota
 
@@ -47,6 +47,8 @@ class HttpClient:
     timeout_s: float = TIMEOUT_S
     breaker: Breaker = field(default_factory=lambda: Breaker(threshold=5, first_s=30.0, longest_s=1800.0))
     clock: Callable[[], float] = time.monotonic
+    _was_heard: bool = False
+    """Some answer came, of whatever kind."""
 
     async def get(self, path: str, params: Mapping[str, str | Sequence[str]]) -> Reply:
         """`path` is plain text, nothing in it quoted.
@@ -65,7 +67,7 @@ class HttpClient:
         except _Nonsense as error:
             self.breaker.failed(self.clock(), probe=probe)
             told = True
-            raise Broken(f"{self.provider}: {error}", self._open_s() or BROKEN_AGAIN_S) from None
+            raise self._broken(str(error), self._open_s() or BROKEN_AGAIN_S) from None
         finally:
             if not told:
                 self.breaker.abandoned(probe=probe)
@@ -75,7 +77,10 @@ class HttpClient:
 
     def _refuse_while_open(self) -> None:
         if self.breaker.wait_s(self.clock()) is not None:
-            raise Broken(f"{self.provider}: failing, left alone for a while", self._open_s())
+            raise self._broken("failing, left alone for a while", self._open_s())
+
+    def _broken(self, what: str, again_s: float) -> Broken:
+        return (Broken if self._was_heard else Unreachable)(f"{self.provider}: {what}", again_s)
 
     def _open_s(self) -> float:
         """Until the next probe."""
@@ -94,6 +99,7 @@ class HttpClient:
                     allow_redirects=False,
                 ) as response,
             ):
+                self._was_heard = True
                 return usable(response.status, response.headers, await _read(response))
         except TimeoutError:
             raise _Nonsense("no answer in time") from None

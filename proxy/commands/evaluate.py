@@ -35,9 +35,6 @@ LOOK_ALIKES = re.compile(
     "|fingerprint_same_artist"
 )
 """Kinds of pairs that are easily taken for matches."""
-FEWEST = 20
-"""Pairs of each label that a source must have for its own measures to mean something."""
-
 WEIGHTS_FILE = Path(matcher.__file__).parent / "domain" / "weights.py"
 
 SIGNS = Signs(FAVOURABLE, EITHER)

@@ -13,7 +13,7 @@ from matcher import store
 from matcher.database import Connection, Database
 from matcher.domain.retry import WITHOUT_AFTER_S
 from matcher.domain.verdict import Thresholds
-from matcher.errors import Broken, DatabaseUnavailable, Unavailable
+from matcher.errors import Broken, DatabaseUnavailable, Unavailable, Unreachable
 from matcher.gathering import Told
 from matcher.models import Candidate, ProcessingStatus, Release, Track
 from matcher.pool import FetchedRelease, Matcher, Outcome
@@ -273,6 +273,16 @@ async def test_a_provider_that_stays_broken_does_not_keep_a_release_undecided_fo
     assert await stage.sql("SELECT status, decided_without, parked_since FROM match_queue") == [(status, ["two"], None)]
     assert WITHOUT_AFTER_S <= waited_s <= WITHOUT_AFTER_S + 3602
     assert len(results) < 30, "the longer it takes, the less often it is looked at"
+
+
+@pytest.mark.parametrize(("titles", "status"), [(TITLES[:1], "matched"), ((), "unmatched")])
+async def test_a_release_is_decided_at_once_without_a_provider_that_was_never_heard(
+    stage: Stage, titles: Sequence[str], status: str
+) -> None:
+    outcome = await stage.run(Source("one", titles), Source("two", error=Unreachable("two: cannot be reached", 30)))
+    assert outcome is not None
+    assert outcome.result != "parked"
+    assert await stage.sql("SELECT status, decided_without, parked_since FROM match_queue") == [(status, ["two"], None)]
 
 
 async def test_what_was_decided_without_a_provider_is_asked_for_again_when_a_shopper_looks(stage: Stage) -> None:

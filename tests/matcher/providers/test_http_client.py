@@ -14,7 +14,7 @@ from aiohttp import web
 from matcher.database import Database
 from matcher.domain.breaker import Breaker
 from matcher.domain.quota import PACIFIC, Daily
-from matcher.errors import Broken, Unavailable
+from matcher.errors import Broken, Unavailable, Unreachable
 from matcher.providers.http_client import MAX_BODY_BYTES, HttpClient, retry_after_s
 from matcher.quota_store import Quota
 from tests.origin import Answer, Origin, running_origin
@@ -161,6 +161,18 @@ async def test_nobody_there_is_no_answer_either(client: HttpClient) -> None:
     client.base_url = "http://127.0.0.1:9"
     with pytest.raises(Broken, match="cannot be reached"):
         await client.get("/x", {})
+
+
+async def test_who_was_heard_once_is_awaited_and_who_never_was_is_not(client: HttpClient, origin: Origin) -> None:
+    there, client.base_url = client.base_url, "http://127.0.0.1:9"
+    with pytest.raises(Unreachable):
+        await client.get("/x", {})
+    client.base_url = there
+    await client.get("/x", {})
+    client.base_url = "http://127.0.0.1:9"
+    with pytest.raises(Broken) as failure:
+        await client.get("/x", {})
+    assert not isinstance(failure.value, Unreachable)
 
 
 async def test_reading_stops_when_there_is_more_than_anybody_needs(client: HttpClient, origin: Origin) -> None:
