@@ -101,9 +101,7 @@ class StoreAdmin:
         """Check a store that is known now, and tell what was found. Raises ProxyError."""
         _row_of(await self.listed(), username)
         check = self.checks.check(username, Lane.CHECK, request_id)
-        if check.task:
-            await asyncio.wait({check.task}, timeout=at_most_s)
-        is_done = check.task is None or check.task.done()
+        is_done = await check.ended(at_most_s)
         if is_done and check.error:
             raise check.error
         found = asdict(check.found)

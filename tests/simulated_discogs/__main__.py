@@ -26,23 +26,23 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
 
 
 def parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    options = argparse.ArgumentParser(
         prog=program,
         description="A simulated Discogs API over generated data.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8090, help="port to listen on, 0 for any free one")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same data")
-    parser.add_argument("--stores", type=stores, default=DEFAULT_STORES, help="NAME=LISTINGS, separated by commas")
-    parser.add_argument("--releases", type=int, help="how many releases there are (default: by the stores' size)")
-    parser.add_argument("--latency-ms", type=float, default=0, help="time that each answer takes")
-    parser.add_argument("--rate-limit", type=int, default=60, help="calls a minute with a credential, 0 for no limit")
-    parser.add_argument(
+    options.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    options.add_argument("--port", type=int, default=8090, help="port to listen on, 0 for any free one")
+    options.add_argument("--seed", type=int, default=1, help="the same seed gives the same data")
+    options.add_argument("--stores", type=stores, default=DEFAULT_STORES, help="NAME=LISTINGS, separated by commas")
+    options.add_argument("--releases", type=int, help="how many releases there are (default: by the stores' size)")
+    options.add_argument("--latency-ms", type=float, default=0, help="time that each answer takes")
+    options.add_argument("--rate-limit", type=int, default=60, help="calls a minute with a credential, 0 for no limit")
+    options.add_argument(
         "--churn-per-hour", type=float, default=0, help="share of all listings that are sold, added or edited per hour"
     )
-    parser.add_argument("--public-origin", default=PUBLIC_ORIGIN, help="origin written in bodies; `self` for its own")
-    return parser
+    options.add_argument("--public-origin", default=PUBLIC_ORIGIN, help="origin written in bodies; `self` for its own")
+    return options
 
 
 def simulated(options: argparse.Namespace) -> SimulatedDiscogs:
