@@ -114,6 +114,82 @@ BEGIN
 END
 $$;
 
+-- What shoppers may be told of a release's matches is kept with the release: it is asked for a hundred releases at a
+-- time, far more often than it changes.
+ALTER TABLE releases ADD COLUMN IF NOT EXISTS audio_matches json;
+ALTER TABLE releases ALTER COLUMN audio_matches SET STORAGE EXTERNAL;  -- unpacking it takes longer than reading it
+
+COMMENT ON COLUMN releases.audio_matches IS 'what audio_matches_of() says of it, kept by triggers; NULL: ask that';
+
+-- The matches that are neither rejected nor dead, as answers have them; those of a track are neighbours, best first.
+CREATE OR REPLACE FUNCTION audio_matches_of(release bigint, tracks jsonb) RETURNS json
+LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+  SELECT coalesce(json_agg(
+    CASE WHEN sub_index IS NULL
+      THEN json_build_object(
+        'track_index', track_index, 'position', position, 'title', title, 'platform', platform, 'match_url', match_url,
+        'confidence', confidence, 'approved', approved, 'verified_by', verified_by, 'verified_at', verified_at)
+      ELSE json_build_object(
+        'track_index', track_index, 'sub_index', sub_index, 'position', position, 'title', title, 'platform', platform,
+        'match_url', match_url, 'confidence', confidence, 'approved', approved, 'verified_by', verified_by,
+        'verified_at', verified_at)
+    END ORDER BY track_index, sub_index NULLS FIRST, approved DESC, confidence DESC, id), '[]')
+  FROM (
+    SELECT m.id, m.track_index, m.sub_index, m.platform, m.match_url, m.verified_by,
+           coalesce(track ->> 'position', '') AS position, coalesce(track ->> 'title', '') AS title,
+           round(least(coalesce(nullif(m.confidence::double precision, 'NaN'), 0), 100)::numeric, 1) AS confidence,
+           coalesce(m.approved, false) AS approved,
+           to_char(m.verified_at::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"') AS verified_at
+    FROM track_matches m
+    LEFT JOIN LATERAL (
+      SELECT CASE WHEN m.sub_index IS NULL THEN tracks -> m.track_index
+                  ELSE tracks -> m.track_index -> 'sub_tracks' -> m.sub_index END AS track
+      OFFSET 0  -- found once, not for each of its members
+    ) AS entry ON true
+    WHERE m.release_id = release AND NOT m.rejected AND m.dead_since IS NULL AND m.match_url IS NOT NULL
+      AND m.track_index IS NOT NULL
+  ) AS shown
+$$;
+
+-- The release is locked first: who changes another match of it meanwhile waits, and then sees this change.
+CREATE OR REPLACE FUNCTION keep_audio_matches() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+  changed bigint[];
+BEGIN
+  IF TG_OP = 'TRUNCATE' THEN
+    UPDATE releases SET audio_matches = NULL;
+    RETURN NULL;
+  END IF;
+  EXECUTE 'SELECT array_agg(DISTINCT release_id) FROM '
+    || CASE TG_OP WHEN 'UPDATE' THEN '(TABLE old_rows UNION ALL TABLE new_rows) AS both_rows'
+                  WHEN 'DELETE' THEN 'old_rows' ELSE 'new_rows' END INTO changed;
+  PERFORM FROM releases WHERE discogs_id = ANY(changed) ORDER BY discogs_id FOR UPDATE;
+  UPDATE releases SET audio_matches = audio_matches_of(discogs_id, tracklist::jsonb) WHERE discogs_id = ANY(changed);
+  RETURN NULL;
+END
+$$;
+
+-- A matched track bears its name. VOLATILE, as by its nature, so that it sees what others changed until now.
+CREATE OR REPLACE FUNCTION name_audio_matches() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  NEW.audio_matches := audio_matches_of(NEW.discogs_id, NEW.tracklist::jsonb);
+  RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER track_matches_keep_insert AFTER INSERT ON track_matches
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION keep_audio_matches();
+CREATE OR REPLACE TRIGGER track_matches_keep_update AFTER UPDATE ON track_matches
+  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION keep_audio_matches();
+CREATE OR REPLACE TRIGGER track_matches_keep_delete AFTER DELETE ON track_matches
+  REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION keep_audio_matches();
+CREATE OR REPLACE TRIGGER track_matches_keep_truncate AFTER TRUNCATE ON track_matches
+  FOR EACH STATEMENT EXECUTE FUNCTION keep_audio_matches();
+CREATE OR REPLACE TRIGGER releases_name_insert BEFORE INSERT ON releases
+  FOR EACH ROW EXECUTE FUNCTION name_audio_matches();
+CREATE OR REPLACE TRIGGER releases_name_update BEFORE UPDATE OF tracklist ON releases
+  FOR EACH ROW WHEN (OLD.tracklist::jsonb IS DISTINCT FROM NEW.tracklist::jsonb) EXECUTE FUNCTION name_audio_matches();
+
 -- The match queue --------------------------------------------------------------------------------------------------
 -- One row per release, for ever: it is the job while there is one, and afterwards remembers how the release was decided.
 
@@ -274,6 +350,10 @@ CREATE TABLE IF NOT EXISTS mirror_listings (
 
 ALTER TABLE mirror_listings ADD COLUMN IF NOT EXISTS posted timestamptz;
 
+ALTER TABLE mirror_listings ADD COLUMN IF NOT EXISTS flat bytea;
+ALTER TABLE mirror_listings SET (toast_tuple_target = 8160);  -- a page of rows is read far sooner where none is packed
+
+COMMENT ON COLUMN mirror_listings.flat IS 'what a store-shaped result says beside the listing, as members of a JSON object';
 COMMENT ON COLUMN mirror_listings.posted IS 'when it was put up or last edited, as upstream says';
 COMMENT ON COLUMN mirror_listings.body IS 'the public view of the listing as JSON, its seller left null';
 COMMENT ON COLUMN mirror_listings.fetched_at IS 'when a page that held it was asked for: restricted content after six hours';
@@ -449,6 +529,28 @@ CREATE OR REPLACE TRIGGER stores_tell AFTER UPDATE OF version ON stores
   FOR EACH ROW WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION tell_store_changed();
 CREATE OR REPLACE TRIGGER stores_tell_deleted AFTER DELETE ON stores
   FOR EACH ROW EXECUTE FUNCTION tell_store_changed();
+
+-- What shoppers are told of a release ------------------------------------------------------------------------------
+-- One row. The planner makes it part of the query that asks (no SET, so that it can): in a lateral join it costs two
+-- look-ups by key. `sooner`: it is to be queued again, or before others, now that somebody looks at it.
+
+CREATE OR REPLACE FUNCTION release_told(release bigint, seen integer, unmatched_rest interval, without_rest interval)
+RETURNS TABLE (
+  status text, persisted boolean, has_audio boolean, sooner boolean, matches json,
+  genres text, styles text, tracklist text, images text, images_at timestamptz
+) LANGUAGE sql STABLE AS $$
+  SELECT q.status, r.discogs_id IS NOT NULL, coalesce(r.has_audio_matches, false),
+         (q.status = 'queued' AND q.priority > seen)
+           OR (q.status = 'unmatched' AND q.decided_at < now() - unmatched_rest)
+           OR (q.status IN ('matched', 'unmatched') AND q.decided_without <> '{}' AND q.decided_at < now() - without_rest),
+         CASE WHEN r.discogs_id IS NOT NULL
+              THEN coalesce(r.audio_matches, audio_matches_of(r.discogs_id, r.tracklist::jsonb)) END,
+         coalesce(r.genres, '[]')::text, coalesce(r.styles, '[]')::text, coalesce(r.tracklist, '[]')::text,
+         coalesce(r.images, '[]')::text, r.body_fetched_at
+  FROM (SELECT release AS release_id) AS wanted
+  LEFT JOIN match_queue q ON q.release_id = wanted.release_id
+  LEFT JOIN releases r ON r.discogs_id = wanted.release_id
+$$;
 
 -- Webhooks ---------------------------------------------------------------------------------------------------------
 -- Events wait here until they are delivered. They are written by the transaction that makes the change that they tell.

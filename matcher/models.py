@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import Enum, StrEnum, auto
-from typing import NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 Place = str
 """Where a track stands in its release: track_index, and sub_index after a dot. A text: candidates are kept as JSON."""
@@ -158,19 +158,20 @@ MatchCursor = tuple[float, float, float, int]
 """Where a match stands in the list of those of its status."""
 
 
-class StoredMatch(NamedTuple):
-    """A row of track_matches that is neither rejected nor dead, with the track's name from the tracklist."""
+class StoredMatch(TypedDict):
+    """A match that is neither rejected nor dead, as answers have it: with the track's name, moments in ISO 8601."""
 
     track_index: int
-    sub_index: int | None
+    sub_index: NotRequired[int]
     position: str
     title: str
     platform: str | None
     match_url: str
     confidence: float
+    """0-100, in tenths."""
     approved: bool
     verified_by: str | None
-    verified_at: datetime | None
+    verified_at: str | None
 
 
 class Due(Enum):
@@ -189,5 +190,5 @@ class Audio:
 
     status: ProcessingStatus
     persisted: bool
-    matches: tuple[StoredMatch, ...]
+    matches: Sequence[StoredMatch]
     due: Due = field(default=Due.NOTHING, compare=False)

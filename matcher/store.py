@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
-from itertools import groupby
-from operator import itemgetter
 from uuid import UUID
 
 import orjson
-from asyncpg import Record
 
 from matcher.database import Connection
 from matcher.domain.metadata import Metadata
@@ -22,12 +19,12 @@ from matcher.domain.retry import MAX_ATTEMPTS
 from matcher.domain.urls import pair_of, spelling
 from matcher.domain.verdict import JudgedMatch
 from matcher.errors import LeaseLost
-from matcher.models import Audio, Due, Pair, ProcessingStatus, Said, StoredMatch
+from matcher.models import Audio, Due, Pair, ProcessingStatus, Said
 
-UNMATCHED_REST_DAYS = 30
+UNMATCHED_REST = timedelta(days=30)
 """An unmatched release is not asked for again for so long, unless its tracklist or videos change."""
 
-WITHOUT_REST_DAYS = 1
+WITHOUT_REST = timedelta(days=1)
 """A release that was decided without a provider that could not answer rests so long, whatever was found."""
 
 LEASE_S = 90.0
@@ -47,6 +44,10 @@ class Priority(IntEnum):
     HISTORY = 20
     ORPHAN = 30
     """The old system holds matches of it; nobody asked for it yet."""
+
+
+SOONER = (int(Priority.SEEN), UNMATCHED_REST, WITHOUT_REST)
+"""What `release_told` takes beside the release, to tell which jobs come sooner once somebody looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,9 @@ async def enqueue(
           WHERE q.release_id IS NULL
              OR (q.status = 'queued' AND q.priority > $2)
              OR (q.status IN ('matched', 'unmatched') AND q.fingerprint <> $4)
-             OR (q.status = 'unmatched' AND q.decided_at < now() - make_interval(days => $5))
+             OR (q.status = 'unmatched' AND q.decided_at < now() - $5::interval)
              OR ($2 = $6 AND q.status IN ('matched', 'unmatched') AND q.decided_without <> '{}'
-                 AND q.decided_at < now() - make_interval(days => $7))
+                 AND q.decided_at < now() - $7::interval)
         ), numbered AS (
           SELECT release_id, nth, nextval(pg_get_serial_sequence('match_queue', 'sequence')) AS sequence
           FROM (SELECT release_id, nth FROM wanted ORDER BY nth) AS in_order
@@ -125,18 +126,18 @@ async def enqueue(
           enqueued_at = CASE WHEN q.status = 'queued' THEN q.enqueued_at ELSE now() END
         WHERE (q.status = 'queued' AND q.priority > excluded.priority)
            OR (q.status IN ('matched', 'unmatched') AND q.fingerprint <> $4)
-           OR (q.status = 'unmatched' AND q.decided_at < now() - make_interval(days => $5))
+           OR (q.status = 'unmatched' AND q.decided_at < now() - $5::interval)
            OR ($2 = $6 AND q.status IN ('matched', 'unmatched') AND q.decided_without <> '{}'
-               AND q.decided_at < now() - make_interval(days => $7))
+               AND q.decided_at < now() - $7::interval)
         RETURNING (xmax = 0 OR enqueued_at = now()) AS is_new
         """,
         list(dict.fromkeys(release_ids)),
         int(priority),
         store_username,
         fingerprint,
-        UNMATCHED_REST_DAYS,
+        UNMATCHED_REST,
         int(Priority.SEEN),
-        WITHOUT_REST_DAYS,
+        WITHOUT_REST,
     )
     return sum(row["is_new"] for row in rows)
 
@@ -289,43 +290,22 @@ async def audio(connection: Connection, release_ids: Collection[int]) -> dict[in
     """State and live matches of each release asked for. One that was never queued counts as queued."""
     rows = await connection.fetch(
         """
-        SELECT wanted.release_id, q.status, r.discogs_id IS NOT NULL AS persisted,
-               coalesce(r.has_audio_matches, false) AS has_audio,
-               (q.status = 'queued' AND q.priority > $2)
-                 OR (q.status = 'unmatched' AND q.decided_at < now() - make_interval(days => $3))
-                 OR (q.status IN ('matched', 'unmatched') AND q.decided_without <> '{}'
-                     AND q.decided_at < now() - make_interval(days => $4)) AS sooner,
-               m.track_index, m.sub_index, coalesce(track ->> 'position', ''), coalesce(track ->> 'title', ''),
-               m.platform, m.match_url, coalesce(m.confidence, 0), coalesce(m.approved, false), m.verified_by,
-               m.verified_at::timestamptz
-        FROM unnest($1::bigint[]) AS wanted (release_id)
-        LEFT JOIN match_queue q USING (release_id)
-        LEFT JOIN releases r ON r.discogs_id = wanted.release_id
-        LEFT JOIN track_matches m
-          ON m.release_id = r.discogs_id AND NOT m.rejected AND m.dead_since IS NULL
-         AND m.match_url IS NOT NULL AND m.track_index IS NOT NULL
-        LEFT JOIN LATERAL (
-          SELECT CASE WHEN m.sub_index IS NULL THEN r.tracklist -> m.track_index
-                      ELSE r.tracklist -> m.track_index -> 'sub_tracks' -> m.sub_index END AS track
-          OFFSET 0  -- found once, not for each of its members
-        ) AS entry ON true
-        ORDER BY wanted.release_id, m.track_index, m.sub_index NULLS FIRST, m.approved DESC, m.confidence DESC, m.id
+        SELECT wanted.release_id, told.status, persisted, has_audio, sooner, matches
+        FROM unnest($4::bigint[]) AS wanted (release_id)
+        CROSS JOIN LATERAL release_told(wanted.release_id, $1, $2, $3) AS told
         """,
+        *SOONER,
         list(set(release_ids)),
-        int(Priority.SEEN),
-        UNMATCHED_REST_DAYS,
-        WITHOUT_REST_DAYS,
     )
-    return {release_id: _audio(list(found)) for release_id, found in groupby(rows, key=itemgetter(0))}
+    return {release_id: audio_of(*told) for release_id, *told in rows}
 
 
-def _audio(rows: Sequence[Record]) -> Audio:
-    """Of one release: a row for each match, or one whose match is NULL."""
-    _, status, persisted, has_audio, sooner, track_index, *_ = rows[0]
+def audio_of(status: str | None, persisted: bool, has_audio: bool, sooner: bool | None, matches: str | None) -> Audio:
+    """Of these columns of `release_told`."""
     return Audio(
         status=_status(status, has_audio=has_audio),
         persisted=persisted,
-        matches=() if track_index is None else tuple([StoredMatch._make(row[5:]) for row in rows]),
+        matches=tuple(orjson.loads(matches)) if matches else (),
         due=Due.A_PLACE if status is None else Due.SOONER if sooner else Due.NOTHING,
     )
 
@@ -368,25 +348,10 @@ class Details:
     images_at: datetime | None
 
 
-async def details(connection: Connection, release_ids: Collection[int]) -> dict[int, Details]:
-    """Of the persisted ones among `release_ids`."""
-    rows = await connection.fetch(
-        """
-        SELECT discogs_id, body_fetched_at, coalesce(images, '[]')::text AS images,
-               coalesce(genres, '[]')::text AS genres, coalesce(styles, '[]')::text AS styles,
-               coalesce(tracklist, '[]')::text AS tracklist
-        FROM releases WHERE discogs_id = ANY($1::bigint[])
-        """,
-        list(release_ids),
-    )
-    return {
-        row["discogs_id"]: Details(
-            {name: row[name].encode() for name in ("genres", "styles", "tracklist")},
-            row["images"].encode(),
-            row["body_fetched_at"],
-        )
-        for row in rows
-    }
+def details_of(genres: str, styles: str, tracklist: str, images: str, images_at: datetime | None) -> Details:
+    """Of these columns of `release_told`."""
+    facts = {"genres": genres.encode(), "styles": styles.encode(), "tracklist": tracklist.encode()}
+    return Details(facts, images.encode(), images_at)
 
 
 # --- persisting ---------------------------------------------------------------------------------------------------

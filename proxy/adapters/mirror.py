@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from asyncpg import Record
+
+from matcher import store
 from matcher.database import Connection
+from matcher.models import Audio
+from matcher.store import Details
+from proxy.domain.merge import flat_members
 
 TOMBSTONES_KEPT = timedelta(days=30)
 FORGETTING_TIMEOUT_S = 60.0
@@ -48,12 +54,25 @@ class MirrorRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class ToldRow:
+    """A row with what is known of its release, as a store-shaped result has it.
+
+    `flat` are the members that it adds of itself, as JSON without braces; None where they must be made.
+    """
+
+    row: MirrorRow
+    flat: bytes | None
+    audio: Audio
+    details: Details | None
+
+
+@dataclass(frozen=True, slots=True)
 class FeedRow:
     """A listing of some store, when it was posted."""
 
     store_username: str
     posted: datetime
-    row: MirrorRow
+    told: ToldRow
 
 
 class LeaseLost(Exception):
@@ -151,6 +170,46 @@ async def rows(connection: Connection, username: str, listing_ids: Collection[in
     return {row[0]: MirrorRow._make(row) for row in found}
 
 
+async def rows_with_audio(
+    connection: Connection, username: str, listing_ids: Collection[int]
+) -> tuple[dict[int, MirrorRow], dict[int, Audio]]:
+    """Rows by their ids, and the audio of their releases."""
+    found = await connection.fetch(
+        """
+        SELECT listing_id, release_id, body, fetched_at, posted, told.status, persisted, has_audio, sooner, matches
+        FROM mirror_listings CROSS JOIN LATERAL release_told(release_id, $1, $2, $3) AS told
+        WHERE store_username = $4 AND listing_id = ANY($5::bigint[])
+        """,
+        *store.SOONER,
+        username,
+        listing_ids,
+    )
+    return {each[0]: MirrorRow(*each[:5]) for each in found}, {each[1]: store.audio_of(*each[5:]) for each in found}
+
+
+async def told_rows(connection: Connection, username: str, listing_ids: Collection[int]) -> dict[int, ToldRow]:
+    """Those of `listing_ids` that are known, by id, as store-shaped results need them."""
+    found = await connection.fetch(
+        """
+        SELECT listing_id, release_id, body, fetched_at, posted, flat,
+               told.status, persisted, has_audio, sooner, matches,
+               genres, styles, tracklist, images, images_at
+        FROM mirror_listings CROSS JOIN LATERAL release_told(release_id, $1, $2, $3) AS told
+        WHERE store_username = $4 AND listing_id = ANY($5::bigint[])
+        """,
+        *store.SOONER,
+        username,
+        listing_ids,
+    )
+    return {each[0]: _told_row(each) for each in found}
+
+
+def _told_row(columns: Record) -> ToldRow:
+    """Five of the row, `flat`, five of the audio, five of the details."""
+    audio, details = store.audio_of(*columns[6:11]), columns[11:16]
+    return ToldRow(MirrorRow(*columns[:5]), columns[5], audio, store.details_of(*details) if audio.persisted else None)
+
+
 async def shown_bodies(connection: Connection, username: str, listing_ids: Collection[int]) -> dict[int, bytes]:
     """Those of `listing_ids` that are shown, by id; none before the first sweep has ended."""
     found = await connection.fetch(
@@ -235,17 +294,24 @@ async def newest(
     """Of all these stores together, newest first: older than `after`, fetched after `since` and until `until`."""
     found = await connection.fetch(
         """
-        SELECT l.* FROM unnest($1::text[]) AS wanted (username)
-        CROSS JOIN LATERAL (
-          SELECT store_username, posted, listing_id, release_id, body, fetched_at FROM mirror_listings m
-          WHERE store_username = wanted.username AND gone_at IS NULL AND fetched_at > $5 AND fetched_at <= $6
-            AND NOT EXISTS (SELECT FROM doubted_listings d
-                            WHERE d.store_username = wanted.username AND d.listing_id = m.listing_id AND d.hidden)
-            AND posted <= coalesce($3::timestamptz, 'infinity')
-            AND ($3::timestamptz IS NULL OR (posted, listing_id) < ($3::timestamptz, $4::bigint))
-          ORDER BY posted DESC, listing_id DESC LIMIT $2
-        ) AS l
-        ORDER BY l.posted DESC, l.listing_id DESC LIMIT $2
+        SELECT listing_id, release_id, body, fetched_at, posted, flat,
+               told.status, persisted, has_audio, sooner, matches, genres, styles, tracklist, images, images_at,
+               store_username
+        FROM (
+          SELECT l.* FROM unnest($1::text[]) AS wanted (username)
+          CROSS JOIN LATERAL (
+            SELECT * FROM mirror_listings m
+            WHERE store_username = wanted.username AND gone_at IS NULL AND fetched_at > $5 AND fetched_at <= $6
+              AND NOT EXISTS (SELECT FROM doubted_listings d
+                              WHERE d.store_username = wanted.username AND d.listing_id = m.listing_id AND d.hidden)
+              AND posted <= coalesce($3::timestamptz, 'infinity')
+              AND ($3::timestamptz IS NULL OR (posted, listing_id) < ($3::timestamptz, $4::bigint))
+            ORDER BY posted DESC, listing_id DESC LIMIT $2
+          ) AS l
+          ORDER BY l.posted DESC, l.listing_id DESC LIMIT $2
+        ) AS newest
+        CROSS JOIN LATERAL release_told(release_id, $7, $8, $9) AS told
+        ORDER BY posted DESC, listing_id DESC
         """,
         usernames,
         limit,
@@ -253,15 +319,9 @@ async def newest(
         after[1] if after else None,
         since,
         until,
+        *store.SOONER,
     )
-    return [
-        FeedRow(
-            row["store_username"],
-            row["posted"],
-            MirrorRow(row["listing_id"], row["release_id"], row["body"], row["fetched_at"], row["posted"]),
-        )
-        for row in found
-    ]
+    return [FeedRow(each["store_username"], each["posted"], _told_row(each)) for each in found]
 
 
 async def seller(connection: Connection, username: str) -> bytes | None:
@@ -328,15 +388,15 @@ async def write_rows(connection: Connection, username: str, found: Iterable[Mirr
     """Newest wins; a row that came back loses its tombstone. In the order of ids: two writers must not deadlock."""
     await connection.executemany(
         """
-        INSERT INTO mirror_listings AS m (store_username, listing_id, release_id, body, fetched_at, posted)
-        VALUES ($1, $2, $3, $4, $5, $6)
+        INSERT INTO mirror_listings AS m (store_username, listing_id, release_id, body, fetched_at, posted, flat)
+        VALUES ($1, $2, $3, $4, $5, $6, $8)
         ON CONFLICT (store_username, listing_id) DO UPDATE SET
           release_id = excluded.release_id, body = excluded.body, fetched_at = excluded.fetched_at,
-          posted = excluded.posted, gone_at = NULL
+          posted = excluded.posted, flat = excluded.flat, gone_at = NULL
         WHERE m.fetched_at <= excluded.fetched_at OR m.fetched_at > excluded.fetched_at + $7::interval
         """,
         [
-            (username, each.listing_id, each.release_id, each.body, each.fetched_at, each.posted, CLOCK_SET_BACK)
+            (username, *each, CLOCK_SET_BACK, flat_members(each.body, username))
             for each in sorted(found, key=lambda row: row.listing_id)
         ],
     )

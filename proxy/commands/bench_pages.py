@@ -38,6 +38,7 @@ SWEPT = "swept_store"
 FIRST_LISTING, FIRST_RELEASE = 1_000_000, 10_000_000
 TRACKS = 4
 DECILES = 10
+DECIDED_AT_ONCE = 5_000
 PAGE_WALL = 100
 LOOK_S = 0.02
 SWEEP_TIMEOUT_S = 900.0
@@ -118,21 +119,23 @@ async def fill(database: Database, store: str, count: int, template: Sequence[di
         await mirror.change(connection, store, token, list(ids))
         await mirror.confirm(connection, store, token, items=count, at=now, audited=1)
         await mirror.give_back(connection, store, token)
-        await decide(connection, count)
+        for first in range(0, count, DECIDED_AT_ONCE):
+            await decide(connection, first, min(first + DECIDED_AT_ONCE, count))
     async with database.connection() as connection:
         await connection.execute("ANALYZE")
 
 
-async def decide(connection: Connection, count: int) -> None:
-    """Releases up to this one, unless they are known."""
+async def decide(connection: Connection, first: int, end: int) -> None:
+    """Releases from one number to before another, unless they are known."""
     await connection.execute(
         """
         INSERT INTO match_queue (release_id, status, priority, decided_at)
         SELECT $1 + n, CASE WHEN n % 3 > 0 THEN 'matched' ELSE 'unmatched' END, 0, now()
-        FROM generate_series(0, $2::integer - 1) AS n ON CONFLICT DO NOTHING
+        FROM generate_series($2::integer, $3::integer - 1) AS n ON CONFLICT DO NOTHING
         """,
         FIRST_RELEASE,
-        count,
+        first,
+        end,
     )
     await connection.execute(
         """
@@ -140,11 +143,12 @@ async def decide(connection: Connection, count: int) -> None:
                               tracklist)
         SELECT $1 + n, $1 + n, 'Title ' || n, true, now(), '["Electronic"]', '["House"]', '[]',
                (SELECT jsonb_agg(jsonb_build_object('position', 'A' || t, 'type_', 'track', 'title', 'Track ' || t,
-                                                    'duration', '4:33')) FROM generate_series(1, $3) AS t)
-        FROM generate_series(0, $2::integer - 1) AS n WHERE n % 3 > 0 ON CONFLICT DO NOTHING
+                                                    'duration', '4:33')) FROM generate_series(1, $4) AS t)
+        FROM generate_series($2::integer, $3::integer - 1) AS n WHERE n % 3 > 0 ON CONFLICT DO NOTHING
         """,
         FIRST_RELEASE,
-        count,
+        first,
+        end,
         TRACKS,
     )
     await connection.execute(
@@ -152,11 +156,12 @@ async def decide(connection: Connection, count: int) -> None:
         INSERT INTO track_matches (release_id, track_index, platform, match_url, confidence, approved, provider)
         SELECT $1 + n, t, 'youtube', 'https://www.youtube.com/watch?v=' || substr(md5(n || '-' || t), 1, 11), 93.5,
                true, 'discogs_videos'
-        FROM generate_series(0, $2::integer - 1) AS n, generate_series(0, $3 - 1) AS t
+        FROM generate_series($2::integer, $3::integer - 1) AS n, generate_series(0, $4 - 1) AS t
         WHERE n % 3 > 0 AND NOT EXISTS (SELECT FROM track_matches WHERE release_id = $1 + n)
         """,
         FIRST_RELEASE,
-        count,
+        first,
+        end,
         TRACKS,
     )
 

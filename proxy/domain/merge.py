@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 from matcher.models import Audio, ProcessingStatus, StoredMatch
-from proxy.domain.wire import decode_json, encode_json
+from proxy.domain.wire import BrokenBody, decode_json, encode_json
 
 NOTHING_KNOWN = Audio(status=ProcessingStatus.QUEUED, persisted=False, matches=())
 
@@ -21,46 +20,22 @@ class Audience:
     min_confidence: float = 0.0
 
     def sees(self, match: StoredMatch) -> bool:
-        if match.confidence < self.min_confidence:
+        confidence = match["confidence"]
+        if confidence < self.min_confidence:
             return False
-        return match.approved or (self.pending_from is not None and match.confidence >= self.pending_from)
+        return match["approved"] or (self.pending_from is not None and confidence >= self.pending_from)
 
 
-def audio_matches(audio: Audio, audience: Audience) -> list[dict[str, object]]:
+def audio_matches(audio: Audio, audience: Audience) -> list[StoredMatch]:
     """The best visible match of each track, in the order of the tracklist; rows arrive best first."""
-    found: list[dict[str, object]] = []
+    found: list[StoredMatch] = []
     last = None
     for match in audio.matches:  # those of a track are neighbours
-        place = match[:2]
+        place = match["track_index"], match.get("sub_index")
         if place != last and audience.sees(match):
-            found.append(_match_object(match))
+            found.append(match)
             last = place
     return found
-
-
-def _match_object(match: StoredMatch) -> dict[str, object]:
-    track_index, sub_index, position, title, platform, match_url, confidence, approved, verified_by, verified_at = match
-    told: dict[str, object] = {
-        "track_index": track_index,
-        "sub_index": sub_index,
-        "position": position,
-        "title": title,
-        "platform": platform,
-        "match_url": match_url,
-        "confidence": _tenths(confidence),
-        "approved": approved,
-        "verified_by": verified_by,
-        "verified_at": timestamp(verified_at) if verified_at else None,
-    }
-    if sub_index is None:
-        del told["sub_index"]
-    return told
-
-
-@lru_cache(maxsize=1024, typed=True)
-def _tenths(confidence: float) -> float:
-    """Rounded, which takes longer than all else of a match; there are few values."""
-    return round(confidence, 1)
 
 
 def timestamp(moment: datetime | None) -> str | None:
@@ -180,34 +155,46 @@ def store_result(
     Of those the images are restricted content: the caller leaves them out when they are too old.
     """
     read = {name: decode_json(value) for name, value in details.items()}
-    return dict(listing) | _flat(listing, store_username, audio, audience, fetched_at) | read
+    return dict(listing) | _flat(listing, store_username) | _of_audio(audio, audience, fetched_at) | read
 
 
 def store_row(
     row: bytes,
+    flat: bytes | None,
     store_username: str,
     audio: Audio,
     details: Mapping[str, bytes],
     audience: Audience,
     fetched_at: datetime,
 ) -> bytes:
-    """The same as JSON, of a row of the mirror: nothing is written that is written already."""
-    listing = decode_json(row)
-    if not isinstance(listing, dict):
-        return row
-    flat = _flat(listing, store_username, audio, audience, fetched_at)
-    if not (listing.keys().isdisjoint(flat) and listing.keys().isdisjoint(details)):
+    """The same as JSON, of a row of the mirror and its `flat_members`: nothing is written that is written already."""
+    if flat is None:
+        listing = decode_json(row)
+        if not isinstance(listing, dict):
+            return row
         return encode_json(store_result(listing, store_username, audio, details, audience, fetched_at))
+    of_audio = encode_json(_of_audio(audio, audience, fetched_at))
     told = b"".join([b',"%s":%s' % (name.encode(), value) for name, value in details.items()])
-    return b"%s,%s%s}" % (row[:-1], encode_json(flat)[1:-1], told)
+    return b"%s,%s,%s%s}" % (row[:-1], flat, of_audio[1:-1], told)
 
 
-def _flat(
-    listing: Mapping[str, object], store_username: str, audio: Audio, audience: Audience, fetched_at: datetime
-) -> dict[str, object]:
+def flat_members(row: bytes, store_username: str) -> bytes | None:
+    """What a store-shaped result says beside the listing whatever its audio is, as JSON without the braces.
+
+    None where the listing has such members itself, or those of a release's details: theirs are put in their place.
+    """
+    try:
+        listing = decode_json(row)
+    except BrokenBody:
+        return None
+    if not isinstance(listing, dict) or not listing.keys().isdisjoint(RESULT_MEMBERS):
+        return None
+    return encode_json(_flat(listing, store_username))[1:-1]
+
+
+def _flat(listing: Mapping[str, object], store_username: str) -> dict[str, object]:
     release = listing.get("release")
     release = release if isinstance(release, dict) else {}
-    matches = audio_matches(audio, audience)
     return {
         "discogs_id": release.get("id"),
         "title": release.get("title"),
@@ -218,11 +205,27 @@ def _flat(
         "thumb": release.get("thumbnail"),
         "discogs_uri": f"https://www.discogs.com/release/{release.get('id')}",
         "store_username": store_username,
+    }
+
+
+def _of_audio(audio: Audio, audience: Audience, fetched_at: datetime) -> dict[str, object]:
+    matches = audio_matches(audio, audience)
+    return {
         "has_audio_matches": bool(matches),
         "last_updated": timestamp(fetched_at),
         "audioMatches": matches,
         "processingStatus": audio.status.value,
     }
+
+
+RESULT_MEMBERS = frozenset(
+    {
+        *("discogs_id", "title", "artist", "year", "label", "catno", "thumb", "discogs_uri", "store_username"),
+        *("has_audio_matches", "last_updated", "audioMatches", "processingStatus"),
+        *("genres", "styles", "tracklist", "images"),
+    }
+)
+"""That a store-shaped result has beside those of the listing."""
 
 
 def cache_stats(cached: int, total: int) -> dict[str, int]:

@@ -86,7 +86,7 @@ class InventoryService:
         known, decision, reuse = None, found.decision, None
         if found.status == 200:
             try:
-                known = await self._look_up([row.release_id for row in found.rows], username)
+                known = await self._queued(found, username)
             except DatabaseUnavailable:
                 decision = replace(decision, detail="no-database")
             else:
@@ -141,19 +141,18 @@ class InventoryService:
             self._advised.add(store_name)
             log.warning("store is forwarded, not kept", store=username, change=advice)
 
-    async def _look_up(self, releases: Sequence[int], username: str) -> dict[int, Audio]:
-        """Of a page that the mirror has. Checks have queued its releases; what is seen comes sooner, behind the answer.
+    async def _queued(self, found: FromMirror, username: str) -> Mapping[int, Audio]:
+        """What is known of a page that the mirror has. Checks have queued its releases; what is seen comes sooner,
+        behind the answer.
 
-        Should that fail nothing is lost: whoever looks next asks for it again.
+        Should that fail nothing is lost: whoever looks next asks for it again. Raises DatabaseUnavailable.
         """
-        async with self.database.connection() as connection:
-            known = await store.audio(connection, releases)
-        due = {audio.due for audio in known.values()}
+        releases, due = [row.release_id for row in found.rows], {audio.due for audio in found.known.values()}
         if Due.A_PLACE in due:
             return await self._queue_and_look_up(releases, releases, username, make_known=False)
         if Due.SOONER in due:
             self._sooner.begin(tuple(releases), lambda: self._queue_sooner(releases, username))
-        return known
+        return found.known
 
     async def _queue_sooner(self, releases: Sequence[int], username: str) -> None:
         """One page after the other: it must not take connections from who waits for an answer."""

@@ -7,7 +7,7 @@ lacking is read behind the answer.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +15,7 @@ import structlog
 
 from matcher.database import Database
 from matcher.errors import DatabaseUnavailable
+from matcher.models import Audio
 from proxy.adapters import mirror
 from proxy.adapters.mirror import MirrorRow, StoreState
 from proxy.domain.budget import Lane
@@ -44,12 +45,13 @@ log = structlog.get_logger()
 class FromMirror:
     """`head` is the page without its `rows`, or the message of a refusal. `fresh_until` None: made for this once.
 
-    `seller` is the object that belongs into each row, as JSON.
+    `seller` is the object that belongs into each row, as JSON, `known` what is known of the rows' releases.
     """
 
     status: int
     head: dict[str, object]
     rows: Sequence[MirrorRow]
+    known: Mapping[int, Audio]
     seller: bytes | None
     decision: Decision
     checked_at: datetime
@@ -214,17 +216,17 @@ class MirrorService:
             if (order := await self.orders.of(connection, state)) is None:
                 return FILL
             if asked.page.refusal(len(order.ids)):
-                return _View(asked, state, order, ())
+                return _View(asked, state, order, (), {})
             ids = list(asked.page.cut(order.ids))
             if any(each < 0 for each in ids):
                 return AskUpstream()
-            found = await mirror.rows(connection, asked.username, ids)
+            found, known = await mirror.rows_with_audio(connection, asked.username, ids)
         if len(found) < len(ids):
             return RENEW
         rows = [found[each] for each in ids]
         if not all(map(self._may_leave, {row.fetched_at for row in rows})):  # a page was read at one time, or at few
             return replace(RENEW, pages=pages_of(len(order.ids)))
-        return _View(asked, state, order, rows)
+        return _View(asked, state, order, rows, known)
 
     def _may_leave(self, fetched_at: datetime) -> bool:
         return may_leave(self._ago_s(fetched_at), self.content_max_age_s)
@@ -241,7 +243,7 @@ class MirrorService:
         decision = self._decision(checked_at, use, waited=waited)
         if refused := page.refusal(items):
             status, message = refused
-            return FromMirror(status, {"message": message}, (), None, decision, checked_at, None)
+            return FromMirror(status, {"message": message}, (), {}, None, decision, checked_at, None)
         if request.ask.rich_only and is_poor(b"\n".join(row.body for row in view.rows)):
             raise TooPoor
         urls = f"{OFFICIAL_API_URL}{request.raw_path}"
@@ -251,7 +253,7 @@ class MirrorService:
             checked_at + timedelta(seconds=self.interval_s), oldest + timedelta(seconds=self.content_max_age_s)
         )
         reusable_until = fresh_until if use is Use.FRESH else None
-        return FromMirror(200, head, view.rows, view.order.seller, decision, checked_at, reusable_until)
+        return FromMirror(200, head, view.rows, view.known, view.order.seller, decision, checked_at, reusable_until)
 
     def _decision(self, checked_at: datetime, use: Use, *, waited: bool) -> Decision:
         age_s = max(0.0, self._ago_s(checked_at))
@@ -278,3 +280,4 @@ class _View:
     state: StoreState
     order: Order
     rows: Sequence[MirrorRow]
+    known: Mapping[int, Audio]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
-from matcher import store
 from matcher.database import Database
 from matcher.models import Audio
 from matcher.store import Details
 from proxy.adapters import mirror
-from proxy.adapters.mirror import MirrorRow
+from proxy.adapters.mirror import MirrorRow, ToldRow
 from proxy.domain.lifetimes import may_leave
 from proxy.domain.merge import NOTHING_KNOWN, Audience, audio_matches, joined, store_result, store_row
 from proxy.domain.paging import PER_PAGE_MAX
@@ -48,33 +47,6 @@ class Chunk:
     left_out: int
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the database says of rows at one moment. `sellers` by store, as JSON."""
-
-    audio: Mapping[int, Audio]
-    details: Mapping[int, Details]
-    sellers: Mapping[str, bytes | None]
-
-
-async def known_of(database: Database, rows: Collection[MirrorRow], sellers: Mapping[str, bytes | None]) -> Known:
-    """Audio and details are asked for at the same time. Raises DatabaseUnavailable."""
-    releases = {row.release_id for row in rows}
-
-    audio, details = await asyncio.gather(_audio(database, releases), _details(database, releases))
-    return Known(audio, details, sellers)
-
-
-async def _audio(database: Database, releases: Collection[int]) -> Mapping[int, Audio]:
-    async with database.connection() as connection:
-        return await store.audio(connection, releases)
-
-
-async def _details(database: Database, releases: Collection[int]) -> Mapping[int, Details]:
-    async with database.connection() as connection:
-        return await store.details(connection, releases)
-
-
 async def chunks(
     database: Database,
     username: str,
@@ -92,15 +64,14 @@ async def chunks(
     """
     for ids in _cut(listing_ids):
         async with database.connection() as connection:
-            found = await mirror.rows(connection, username, ids)
-        known = await known_of(database, found.values(), {username: seller})
+            found = await mirror.told_rows(connection, username, ids)
         if len(found) < len(ids):
             raise Degraded("The store was dropped while it was read.", 5)
         rows = [(username, found[each]) for each in ids]
         if len(rows) <= PER_PAGE_MAX:  # less work than to hand it over
-            yield chunk_of(rows, known, view, now())
+            yield chunk_of(rows, {username: seller}, view, now())
         else:
-            yield await asyncio.to_thread(chunk_of, rows, known, view, now())
+            yield await asyncio.to_thread(chunk_of, rows, {username: seller}, view, now())
 
 
 def _cut(listing_ids: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -108,30 +79,32 @@ def _cut(listing_ids: Sequence[int]) -> Iterator[Sequence[int]]:
         yield listing_ids[first : first + CHUNK]
 
 
-def chunk_of(rows: Sequence[tuple[str, MirrorRow]], known: Known, view: View, now: datetime) -> Chunk:
-    """Of rows with their stores. Those that are too old to leave are left out."""
-    leaving = [(username, row) for username, row in rows if _leaves(row.fetched_at, view, now)]
+def chunk_of(
+    rows: Sequence[tuple[str, ToldRow]], sellers: Mapping[str, bytes | None], view: View, now: datetime
+) -> Chunk:
+    """Of rows with their stores, whose `sellers` are JSON. Those that are too old to leave are left out."""
+    leaving = [(username, told) for username, told in rows if _leaves(told.row.fetched_at, view, now)]
 
     def rewrite(text: bytes) -> bytes:
         return rewrite_origins(text, view.origins, view.public_origin)
 
     body = b",".join(
-        joined([_result(username, row, known, view, now) for _, row in of_store], known.sellers.get(username), rewrite)
+        joined([_result(username, told, view, now) for _, told in of_store], sellers.get(username), rewrite)
         for username, of_store in groupby(leaving, key=itemgetter(0))
     )
-    persisted = sum(known.audio.get(row.release_id, NOTHING_KNOWN).persisted for _, row in leaving)
+    persisted = sum(told.audio.persisted for _, told in leaving)
     return Chunk(body, len(leaving), persisted, len(rows) - len(leaving))
 
 
-def _result(username: str, row: MirrorRow, known: Known, view: View, now: datetime) -> bytes:
+def _result(username: str, told: ToldRow, view: View, now: datetime) -> bytes:
     """Its seller is null, or left out."""
-    audio = known.audio.get(row.release_id, NOTHING_KNOWN)
-    details = _that_may_leave(known.details.get(row.release_id), view, now) if audio.persisted else {}
+    details = _that_may_leave(told.details, view, now)
+    row = told.row
     if not view.fields:
-        return store_row(row.body, username, audio, details, view.audience, row.fetched_at)
+        return store_row(row.body, told.flat, username, told.audio, details, view.audience, row.fetched_at)
     listing = decode_json(row.body)
     listing = listing if isinstance(listing, dict) else {}
-    result = store_result(listing, username, audio, details, view.audience, row.fetched_at)
+    result = store_result(listing, username, told.audio, details, view.audience, row.fetched_at)
     return encode_json({name: value for name, value in result.items() if name in view.fields})
 
 
@@ -163,9 +136,10 @@ async def picked(
     found: list[tuple[Key, int]] = []
     for ids in _cut(listing_ids):
         async with database.connection() as connection:
-            rows = await mirror.rows(connection, username, ids)
-            releases = {row.release_id for row in rows.values()} if query.needs_audio else ()
-            audio = await store.audio(connection, releases)
+            if query.needs_audio:
+                rows, audio = await mirror.rows_with_audio(connection, username, ids)
+            else:
+                rows, audio = await mirror.rows(connection, username, ids), {}
         found += await asyncio.to_thread(_fitting, [rows[each] for each in ids if each in rows], audio, query, audience)
     return arranged(query, found)
 

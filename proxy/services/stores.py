@@ -26,7 +26,7 @@ from proxy.services.checks import Check, CheckService
 from proxy.services.copies import too_old
 from proxy.services.orders import Backwards, Order, Orders
 from proxy.services.persisted import PersistedCounts
-from proxy.services.store_results import CHUNK, Chunk, View, chunk_of, chunks, known_of, picked
+from proxy.services.store_results import CHUNK, Chunk, View, chunk_of, chunks, picked
 from proxy.settings import OFFICIAL_API_URL
 
 AGAIN_S = 30.0
@@ -295,13 +295,11 @@ class StoreService:
         async with self.database.connection() as connection:
             names = [state.username for state in stores]
             found = await mirror.newest(connection, names, query.limit, after, *self._window())
-            rows = [each.row for each in found]
             sellers = {each: await mirror.seller(connection, each) for each in {row.store_username for row in found}}
-        known = await known_of(self.database, rows, sellers)
         if not found and after is None and any(state.items for state in stores):
             raise Degraded("What is stored of the stores is too old to be shown.", AGAIN_S)
-        pairs = [(each.store_username, each.row) for each in found]
-        chunk = await asyncio.to_thread(chunk_of, pairs, known, view, self.now())
+        rows = [(each.store_username, each.told) for each in found]
+        chunk = await asyncio.to_thread(chunk_of, rows, sellers, view, self.now())
         told = {"next": _next(found, query.limit), "notices": NOTICES}
         body = b'{"results":[' + chunk.body + b"]," + encode_json(told)[1:]
         counts = Counter(each.store_username for each in found)
@@ -324,7 +322,7 @@ FROM_MIRROR = Decision(Source.HIT, detail="mirror")
 def _next(found: Sequence[FeedRow], limit: int) -> str | None:
     if len(found) < limit:
         return None
-    return str(Cursor(found[-1].posted, found[-1].row.listing_id))
+    return str(Cursor(found[-1].posted, found[-1].told.row.listing_id))
 
 
 def _tail(stats: dict[str, int], pagination: dict[str, int] | None, coverage: dict[str, int] | None) -> bytes:

@@ -44,7 +44,7 @@ async def id_of(database: Database, url: str, release_id: int = 1) -> int:
 
 
 async def live_urls(database: Database) -> list[str]:
-    return [match.match_url for match in (await audio_of(database, 1)).matches]
+    return [match["match_url"] for match in (await audio_of(database, 1)).matches]
 
 
 Decide = Callable[[Connection, int, str], Awaitable[Decided]]
@@ -76,9 +76,9 @@ async def test_an_approved_match_says_who_and_when_and_outlives_a_rescan(databas
     assert decided.changed
     await persist(database, 1, judged("a", 0, url=B, confidence=99, approved=True))
     (match,) = (await audio_of(database, 1)).matches
-    assert (match.match_url, match.approved, match.verified_by) == (A, True, "anna")
-    assert match.verified_at
-    assert match.confidence == 60
+    assert (match["match_url"], match["approved"], match["verified_by"]) == (A, True, "anna")
+    assert match["verified_at"]
+    assert match["confidence"] == 60
 
 
 async def test_a_rejected_match_is_gone_and_another_may_come(database: Database) -> None:
@@ -103,7 +103,7 @@ async def test_it_may_still_be_another_track(database: Database) -> None:
     await persist(database, 1, judged("a", 0, url=A))
     await decide(database, decisions.reject, await id_of(database, A))
     await persist(database, 1, judged("b", 1, url=A))
-    assert [match.track_index for match in (await audio_of(database, 1)).matches] == [1]
+    assert [match["track_index"] for match in (await audio_of(database, 1)).matches] == [1]
 
 
 async def test_the_same_video_in_two_rows_of_the_old_system_is_rejected_at_once(database: Database) -> None:
@@ -133,7 +133,7 @@ async def test_the_last_of_two_decisions_holds(database: Database) -> None:
     await decide(database, decisions.reject, match_id, "anna")
     await decide(database, decisions.approve, match_id, "boris")
     (match,) = (await audio_of(database, 1)).matches
-    assert (match.approved, match.verified_by) == (True, "boris")
+    assert (match["approved"], match["verified_by"]) == (True, "boris")
     assert await history(database) == [("approve", "boris"), ("reject", "anna")]
 
 
@@ -197,7 +197,7 @@ async def test_a_match_found_again_is_still_known_by_its_id(database: Database) 
     assert await id_of(database, A) == match_id
     assert (await decide(database, decisions.approve, match_id)).changed
     (first, _) = (await audio_of(database, 1)).matches
-    assert (first.approved, first.confidence) == (True, 70)
+    assert (first["approved"], first["confidence"]) == (True, 70)
 
 
 # --- a URL of one's own -------------------------------------------------------------------------------------------
@@ -207,9 +207,14 @@ async def test_a_persons_url_takes_the_place_of_what_was_found(database: Databas
     await persist(database, 1, judged("a", 0, url=A), judged("b", 1, url=B))
     await set_url(database)
     first, second = (await audio_of(database, 1)).matches
-    assert (first.match_url, first.platform, first.confidence, first.approved) == (OWN[1], OWN[0], 100, True)
-    assert (first.verified_by, first.title) == ("anna", "Morning Signal")
-    assert second.match_url == B
+    assert (first["match_url"], first["platform"], first["confidence"], first["approved"]) == (
+        OWN[1],
+        OWN[0],
+        100,
+        True,
+    )
+    assert (first["verified_by"], first["title"]) == ("anna", "Morning Signal")
+    assert second["match_url"] == B
     await persist(database, 1, judged("a", 0, url=A), judged("b", 1, url=B))
     assert await live_urls(database) == [OWN[1], B]
 
@@ -219,10 +224,10 @@ async def test_what_was_found_already_is_approved_when_a_person_names_it(databas
     known = await id_of(database, A_AGAIN)
     assert (await set_url(database, ("youtube", A))).match_id == known
     (match,) = (await audio_of(database, 1)).matches
-    assert (match.confidence, match.approved) == (100, True)
+    assert (match["confidence"], match["approved"]) == (100, True)
     await decide(database, decisions.undo, known)
     (match,) = (await audio_of(database, 1)).matches
-    assert (match.confidence, match.approved, match.verified_at) == (51, False, None)
+    assert (match["confidence"], match["approved"], match["verified_at"]) == (51, False, None)
 
 
 async def test_a_second_url_replaces_the_first_and_undo_brings_it_back(database: Database) -> None:
@@ -263,7 +268,7 @@ async def test_a_release_that_is_not_kept_is_kept_for_a_persons_url_and_its_fact
         await store.decide(connection, job, ProcessingStatus.MATCHED, "f")
         await store.persist(connection, job, metadata(body), StoredBody(encoded(body), NOW), [])
     (match,) = (await audio_of(database, 1)).matches
-    assert (match.title, match.match_url) == ("Harbour Lights", OWN[1])
+    assert (match["title"], match["match_url"]) == ("Harbour Lights", OWN[1])
 
 
 async def test_a_release_that_had_failed_is_looked_at_again_for_it(database: Database) -> None:
@@ -281,7 +286,7 @@ async def test_a_sub_track_has_its_own_match(database: Database) -> None:
     await execute(database, "UPDATE releases SET tracklist = $1", tracklist)
     await set_url(database, sub=0)
     matches = (await audio_of(database, 1)).matches
-    assert [(match.sub_index, match.title) for match in matches] == [(None, "Suite"), (0, "Part")]
+    assert [(match.get("sub_index"), match["title"]) for match in matches] == [(None, "Suite"), (0, "Part")]
 
 
 @pytest.mark.parametrize(("track", "sub"), [(2, None), (0, 0)])
@@ -343,7 +348,7 @@ async def test_undo_leaves_alone_what_was_decided_since(database: Database) -> N
     await decide(database, decisions.approve, await id_of(database, A), "boris")
     await decide(database, decisions.undo, decided.match_id)
     (match,) = (await audio_of(database, 1)).matches
-    assert (match.match_url, match.verified_by) == (A, "boris")
+    assert (match["match_url"], match["verified_by"]) == (A, "boris")
 
 
 async def test_there_is_nothing_to_undo_where_nobody_decided(database: Database) -> None:

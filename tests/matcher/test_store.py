@@ -251,7 +251,12 @@ async def test_a_persisted_release_shows_its_matches_with_the_tracks_names(datab
     audio = await audio_of(database, 1)
     assert (audio.status, audio.persisted) == (ProcessingStatus.MATCHED, True)
     (match,) = audio.matches
-    assert (match.track_index, match.position, match.title, match.approved) == (1, "B", "Harbour Lights", True)
+    assert (match["track_index"], match["position"], match["title"], match["approved"]) == (
+        1,
+        "B",
+        "Harbour Lights",
+        True,
+    )
     async with database.connection() as connection:
         kept = await connection.fetchrow("SELECT * FROM releases")
     assert kept
@@ -265,13 +270,13 @@ async def test_a_sub_track_is_named_by_its_own_entry(database: Database) -> None
     await execute(database, "UPDATE releases SET tracklist = $1", tracklist)
     await execute(database, "UPDATE track_matches SET sub_index = 0")
     (match,) = (await audio_of(database, 1)).matches
-    assert (match.sub_index, match.position, match.title) == (0, "1a", "Part")
+    assert (match.get("sub_index"), match["position"], match["title"]) == (0, "1a", "Part")
 
 
 async def test_a_match_whose_track_is_gone_does_no_harm(database: Database) -> None:
     await persist(database, 1, judged("x", 17))
     (match,) = (await audio_of(database, 1)).matches
-    assert (match.position, match.title) == ("", "")
+    assert (match["position"], match["title"]) == ("", "")
 
 
 async def test_rejected_and_dead_matches_are_never_shown(database: Database) -> None:
@@ -290,7 +295,7 @@ async def test_matching_again_replaces_what_no_person_decided(database: Database
     await persist(database, 1, judged("a", 0, confidence=55))
     await persist(database, 1, judged("a", 0, url="https://www.youtube.com/watch?v=bbbbbbbbbbb", confidence=95))
     (match,) = (await audio_of(database, 1)).matches
-    assert match.match_url.endswith("bbbbbbbbbbb")
+    assert match["match_url"].endswith("bbbbbbbbbbb")
 
 
 async def test_a_persons_decision_outlives_every_rescan(database: Database) -> None:
@@ -310,7 +315,7 @@ async def test_a_persons_decision_outlives_every_rescan(database: Database) -> N
         judged("b", 1, url="https://www.youtube.com/watch?v=bbbbbbbbbbb"),
     )
     (match,) = (await audio_of(database, 1)).matches
-    assert (match.track_index, match.verified_by, match.match_url[-1]) == (0, "anna", "a")
+    assert (match["track_index"], match["verified_by"], match["match_url"][-1]) == (0, "anna", "a")
     async with database.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM track_matches") == 2
 
@@ -320,7 +325,7 @@ async def test_another_candidate_may_take_the_place_of_a_rejected_one(database: 
     await execute(database, "UPDATE track_matches SET rejected = true, verified_at = now()")
     await persist(database, 1, judged("a", 0, url="https://www.youtube.com/watch?v=ccccccccccc"))
     (match,) = (await audio_of(database, 1)).matches
-    assert match.match_url.endswith("ccccccccccc")
+    assert match["match_url"].endswith("ccccccccccc")
 
 
 async def test_the_store_that_first_brought_a_release_stays_named(database: Database) -> None:
@@ -393,3 +398,45 @@ async def test_a_long_page_does_not_keep_a_later_one_without_audio(database: Dat
         await store.enqueue(connection, [60, 61, 50], priority=Priority.SEEN)
     async with database.transaction() as connection:
         assert [job.release_id for job in await store.claim(connection, 6)] == [1, 60, 2, 61, 50, 3]
+
+
+async def test_what_shoppers_are_told_of_matches_is_kept_whatever_changes_them(database: Database) -> None:
+    other = "https://www.youtube.com/watch?v=bbbbbbbbbbb"
+    await persist(database, 1, judged("a", 0), judged("b", 1, url=other))
+    for change in (
+        "UPDATE track_matches SET confidence = 'NaN' WHERE track_index = 0",
+        "UPDATE track_matches SET verified_by = 'anna', verified_at = now() WHERE track_index = 1",
+        'UPDATE releases SET tracklist = \'[{"title": "Another name", "position": "C"}]\'',
+        "UPDATE track_matches SET sub_index = 1 WHERE track_index = 1",
+        "INSERT INTO track_matches (release_id, track_index, match_url) VALUES (1, 0, 'https://a.example/b')",
+        "DELETE FROM track_matches WHERE track_index = 1",
+        "TRUNCATE track_matches CASCADE",
+    ):
+        before = (await audio_of(database, 1)).matches
+        await execute(database, change)
+        kept = (await audio_of(database, 1)).matches
+        assert kept != before
+        await execute(database, "UPDATE releases SET audio_matches = NULL")
+        assert (await audio_of(database, 1)).matches == kept
+        await execute(database, "UPDATE releases SET audio_matches = audio_matches_of(discogs_id, tracklist)")
+
+
+async def test_two_who_change_matches_of_one_release_at_once_both_are_told(database: Database) -> None:
+    await persist(database, 1, judged("a", 0), judged("b", 1, url="https://www.youtube.com/watch?v=bbbbbbbbbbb"))
+    change = "UPDATE track_matches SET approved = true, confidence = 100 WHERE track_index = $1"
+    async with database.transaction() as one:
+        await one.execute(change, 0)
+        other = asyncio.create_task(execute(database, change, 1))
+        while not await somebody_waits(database):
+            await asyncio.sleep(0.01)
+    await other
+    assert [match["confidence"] for match in (await audio_of(database, 1)).matches] == [100, 100]
+
+
+async def somebody_waits(database: Database) -> bool:
+    async with database.connection() as connection:
+        return bool(
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        )

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matcher.models import Audio, ProcessingStatus, StoredMatch
+from matcher.models import Audio, ProcessingStatus
 from proxy.domain.merge import (
     Audience,
     enrich_inventory,
     enriched_row,
+    flat_members,
     joined,
     posted_of,
     store_result,
@@ -36,18 +37,19 @@ VALUES = st.recursive(
 )
 OBJECTS = st.dictionaries(st.text(max_size=6), VALUES, max_size=4)
 SELLERS = st.none() | OBJECTS
-MATCHES = st.builds(
-    StoredMatch,
-    track_index=st.integers(0, 3),
-    sub_index=st.none() | st.integers(0, 2),
-    position=st.sampled_from(["A1", ""]),
-    title=st.text(max_size=5),
-    platform=st.none() | st.just("youtube"),
-    match_url=st.just("https://youtu.be/x"),
-    confidence=st.floats(0, 100),
-    approved=st.booleans(),
-    verified_by=st.none() | st.text(max_size=3),
-    verified_at=st.none() | st.just(datetime(2026, 1, 1, tzinfo=UTC)),
+MATCHES = st.fixed_dictionaries(
+    {
+        "track_index": st.integers(0, 3),
+        "position": st.sampled_from(["A1", ""]),
+        "title": st.text(max_size=5),
+        "platform": st.none() | st.just("youtube"),
+        "match_url": st.just("https://youtu.be/x"),
+        "confidence": st.floats(0, 100),
+        "approved": st.booleans(),
+        "verified_by": st.none() | st.text(max_size=3),
+        "verified_at": st.none() | st.just("2026-01-01T00:00:00.000000+00:00"),
+    },
+    optional={"sub_index": st.integers(0, 2)},
 )
 AUDIO = st.builds(Audio, st.sampled_from(ProcessingStatus), st.booleans(), st.lists(MATCHES, max_size=4).map(tuple))
 AUDIENCES = st.builds(Audience, st.none() | st.floats(0, 100), st.floats(0, 100))
@@ -90,11 +92,16 @@ def test_a_store_row_is_its_result(
     details: dict[str, object],
 ) -> None:
     now, told = datetime(2026, 1, 1, tzinfo=UTC), {name: encode_json(value) for name, value in details.items()}
-    row = store_row(encode_json(listing), "shop", audio, told, audience, now)
-    made = joined([row], None if seller is None else encode_json(seller), lambda text: text)
-    assert same(made) == same(
-        encode_json(store_result(listing | {"seller": seller}, "shop", audio, told, audience, now))
-    )
+    row, result = encode_json(listing), store_result(listing | {"seller": seller}, "shop", audio, told, audience, now)
+    for flat in (flat_members(row, "shop"), None):
+        written = store_row(row, flat, "shop", audio, told, audience, now)
+        made = joined([written], None if seller is None else encode_json(seller), lambda text: text)
+        assert same(made) == same(encode_json(result))
+
+
+def test_a_listing_that_has_members_of_a_result_itself_is_written_anew() -> None:
+    assert flat_members(b'{"id": 1, "thumb": "another", "seller": null}', "shop") is None
+    assert flat_members(b'{"id": 1, "tracklist": [], "seller": null}', "shop") is None
 
 
 def test_all_of_a_row_is_rewritten() -> None:
