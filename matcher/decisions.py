@@ -202,6 +202,14 @@ async def _place(connection: Connection, match_id: int) -> tuple[int, int | None
     return (row["release_id"], row["track_index"], row["sub_index"]) if row else None
 
 
+async def release_of(connection: Connection, match_id: int) -> int:
+    """Raises NoSuchMatch."""
+    place = await _place(connection, match_id)
+    if place is None:
+        raise _no_such(match_id)
+    return place[0]
+
+
 async def _locked(connection: Connection, match_id: int) -> _Track:
     place = await _place(connection, match_id)
     if place is None:
@@ -537,11 +545,16 @@ NEWEST_FIRST = """
 
 
 async def matches(
-    connection: Connection, status: MatchStatus, limit: int, after: MatchCursor | None
+    connection: Connection,
+    status: MatchStatus,
+    limit: int,
+    after: MatchCursor | None,
+    among: Collection[int] | None = None,
 ) -> tuple[list[ReviewedMatch], MatchCursor | None]:
     """The next `limit` after a place in the list, and the place of the last of them if more may follow.
 
-    Pending ones as shoppers look at them, others newest first. What is dead is no longer pending.
+    Pending ones as shoppers look at them, others newest first. What is dead is no longer pending. `among`: only those
+    of these releases.
     """
     pending = status is MatchStatus.PENDING
     key = f"{DEMAND_FIRST}, m.id" if pending else f"{NEWEST_FIRST}, -m.id"
@@ -551,12 +564,14 @@ async def matches(
         FROM track_matches m LEFT JOIN match_queue q ON q.release_id = m.release_id
         WHERE {STATUS} = $1 AND ($1 <> 'pending' OR m.dead_since IS NULL)
           AND m.track_index IS NOT NULL AND m.match_url IS NOT NULL
+          AND ($4::bigint[] IS NULL OR m.release_id = ANY($4::bigint[]))
           AND ($3::float8[] IS NULL OR ARRAY[{key}]::float8[] > $3::float8[])
         ORDER BY 2 LIMIT $2
         """,  # noqa: S608 - constants of ours
         status.value,
         limit,
         None if after is None else list(after),
+        among,
     )
     found = {each.id: each for each in await _reviewed(connection, [row["id"] for row in place])}
     shown = [found[row["id"]] for row in place if row["id"] in found]

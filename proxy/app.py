@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import aiohttp
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from matcher.database import Database
 from matcher.decisions import Action
@@ -34,9 +34,10 @@ from proxy.domain.resources import Kind, resource_of
 from proxy.domain.schedule import Pace
 from proxy.domain.visibility import OperatorCredential
 from proxy.domain.webhook import signing_key
-from proxy.errors import NotFound
+from proxy.errors import MethodNotAllowed, NotFound
 from proxy.handlers import admin, admin_matches, admin_stores, discogs, operations, stores
 from proxy.handlers.middleware import MIDDLEWARES, on_prepare
+from proxy.services.access import AccessService, credentials_of
 from proxy.services.checks import CheckService
 from proxy.services.copies import Copies
 from proxy.services.demand import Demand
@@ -83,7 +84,7 @@ def make_app(settings: Settings, database: Database, admin_token: str, health: H
     app = web.Application(middlewares=MIDDLEWARES)
     app[keys.SETTINGS] = settings
     app[keys.DATABASE] = database
-    app[keys.ADMIN_TOKEN] = admin_token
+    app[keys.ACCESS] = AccessService(credentials_of(settings, admin_token))
     app[keys.METRICS] = Metrics()
     app[keys.HEALTH] = health or Health()
     app.on_response_prepare.append(on_prepare)
@@ -93,7 +94,12 @@ def make_app(settings: Settings, database: Database, admin_token: str, health: H
 
 
 async def unknown_own_path(request: web.Request) -> web.StreamResponse:
-    """What begins like one of our own paths is never passed on to Discogs."""
+    """What begins like one of our own paths is never passed on to Discogs. Raises NotFound, MethodNotAllowed."""
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        allowed |= (await resource.resolve(request))[1]
+    if named := allowed - {hdrs.METH_ANY}:
+        raise MethodNotAllowed(f"{request.path} does not know {request.method}.", named)
     raise NotFound(f"There is no {request.method} {request.path} here.")
 
 
@@ -107,15 +113,15 @@ ROUTES = [
     web.get("/api/feed", stores.feed),
     web.post("/api/admin/process-queue", admin.process_queue),
     web.post("/api/admin/purge", admin.purge),
-    web.get("/api/admin/stores", admin_stores.listed, allow_head=False),
+    web.get("/api/admin/stores", admin_stores.listed),
     web.put("/api/admin/stores/{store}", admin_stores.add),
     web.delete("/api/admin/stores/{store}", admin_stores.remove),
     web.post("/api/admin/stores/{store}/sync", admin_stores.sync),
     web.post("/api/admin/stores/{store}/listings/{listing}/hide", admin_stores.hide),
-    web.get("/api/admin/matches", admin_matches.listed, allow_head=False),
+    web.get("/api/admin/matches", admin_matches.listed),
     *(web.post(f"/api/admin/matches/{{match}}/{action}", admin_matches.decides(action)) for action in REVIEWED),
     web.put("/api/admin/releases/{release}/tracks/{track}/match", admin_matches.set_url),
-    web.get("/api/admin/releases/{release}/decisions", admin_matches.history, allow_head=False),
+    web.get("/api/admin/releases/{release}/decisions", admin_matches.history),
     web.post("/api/admin/migrate-inventory-system", admin.migrate_inventory_system),
     *(web.route("*", path, unknown_own_path) for path in ("/healthz", "/readyz", "/metrics")),
     web.route("*", "/api", unknown_own_path),

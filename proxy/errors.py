@@ -3,9 +3,12 @@
 ProxyError
 ├── BadRequest        400  the client's request cannot be understood
 ├── Unauthorized      401  the client must show other credentials
+├── Forbidden         403  who he is does not suffice, or where he comes from
 ├── NotFound          404
+├── MethodNotAllowed  405  `allowed` tells those that are
 ├── Conflict          409  the settings say otherwise
 ├── BudgetExhausted   429  no call to Discogs is free within the deadline
+├── TooManyRequests   429  one client asks too much of the admin API
 ├── UpstreamBroken    502  Discogs answered with something that is not an answer, or not at all
 │   └── UpstreamDropped
 ├── Degraded          503  a part of ours is away
@@ -14,6 +17,8 @@ ProxyError
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 
 class ProxyError(Exception):
@@ -35,8 +40,20 @@ class Unauthorized(ProxyError):
     status = 401
 
 
+class Forbidden(ProxyError):
+    status = 403
+
+
 class NotFound(ProxyError):
     status = 404
+
+
+class MethodNotAllowed(ProxyError):
+    status = 405
+
+    def __init__(self, message: str, allowed: Collection[str]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
 
 
 class Conflict(ProxyError):
@@ -44,6 +61,10 @@ class Conflict(ProxyError):
 
 
 class BudgetExhausted(ProxyError):
+    status = 429
+
+
+class TooManyRequests(ProxyError):
     status = 429
 
 

@@ -12,7 +12,9 @@ from proxy.adapters.changes import Changes
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.upstream import Trace, Upstream
 from proxy.background import Health
+from proxy.domain.access import Caller
 from proxy.domain.policy import Decision
+from proxy.services.access import AccessService
 from proxy.services.checks import CheckService
 from proxy.services.demand import Demand
 from proxy.services.doubt import DoubtService
@@ -32,7 +34,7 @@ from proxy.services.webhooks import WebhookService
 from proxy.settings import Settings
 
 SETTINGS = web.AppKey("settings", Settings)
-ADMIN_TOKEN = web.AppKey("admin_token", str)
+ACCESS = web.AppKey("access", AccessService)
 DATABASE = web.AppKey("database", Database)
 UPSTREAM = web.AppKey("upstream", Upstream)
 METRICS = web.AppKey("metrics", Metrics)
@@ -58,6 +60,10 @@ WEBHOOKS = web.AppKey("webhooks", WebhookService)
 """Only where there is a receiver."""
 
 TRACE = web.RequestKey("trace", Trace)
+CALLER = web.RequestKey("caller", Caller)
+"""Of the operators' paths: who is logged in."""
+AUDITED = web.RequestKey[Mapping[str, object]]("audited", dict)
+"""What a change did, beyond its path, for the line that the log keeps of it."""
 DECISION = web.RequestKey("decision", Decision)
 KIND = web.RequestKey("kind", str)
 """What was asked for, as a metric label: a bounded set."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
+from proxy.domain.access import ADMIN
 from proxy.domain.webhook import signing_key
 
 T = TypeVar("T")
@@ -181,8 +182,8 @@ class Reviewer:
 def reviewer(value: str) -> Reviewer:
     name, _, rest = value.partition(":")
     token, _, stores = rest.partition(":")
-    if not name or not token:
-        raise ValueError("must be a comma list of name:token or name:token:store+store")
+    if not name or not token or name == ADMIN or not value.isprintable():
+        raise ValueError(f"must be a comma list of name:token or name:token:store+store, none of them named {ADMIN}")
     return Reviewer(name=name, token=token, stores=tuple(part for part in stores.split("+") if part))
 
 

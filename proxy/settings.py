@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -325,5 +326,16 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
         yield "OWN_FRONT_END_VIEW is public, but DISCOGS_TOKEN, by which that front end is known, is not set"
     if values["discogs_api_url"] == f"http://{values['host']}:{values['port']}":
         yield "DISCOGS_API_URL is the proxy itself (HOST and PORT): it must be the upstream"
-    aliases = [each.alias.lower() for each in values["stores"]]
-    yield from (f"STORES names {alias} twice" for alias in sorted({a for a in aliases if aliases.count(a) > 1}))
+    yield from _repeated(values)
+
+
+def _repeated(values: Mapping[str, Any]) -> Iterator[str]:
+    tokens = [values["admin_token"], *(each.token for each in values["review_tokens"])]
+    if len(set(tokens)) < len(tokens):
+        yield "REVIEW_TOKENS and ADMIN_TOKEN hold a token twice: each person needs one of his own"
+    yield from (f"REVIEW_TOKENS names {name} twice" for name in _twice(each.name for each in values["review_tokens"]))
+    yield from (f"STORES names {alias} twice" for alias in _twice(each.alias.lower() for each in values["stores"]))
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)

@@ -26,7 +26,6 @@ DRAIN_S = 15.0
 
 NOT_BUILT_YET = (
     "REDIS_URL",
-    "REVIEW_TOKENS",
     "WORKERS",
 )
 """Settings that are checked, but that nothing reads in this version: said at start, so that nobody relies on them."""

@@ -34,11 +34,31 @@ def public_origin(
 
 
 def is_trusted(peer: str | None, trusted: Sequence[Network]) -> bool:
+    address = _address(peer or "")
+    return address is not None and any(address in network for network in trusted)
+
+
+def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
+    """Who asks: behind trusted front servers the last address that one of them has seen and that is not theirs.
+
+    `forwarded_for`: the values of all X-Forwarded-For fields. Of IPv6, where a client has as many addresses as it
+    likes, the network (/64).
+    """
+    seen = [each.strip() for value in forwarded_for for each in value.split(",")]
+    address = peer or ""
+    while is_trusted(address, trusted) and seen and _address(seen[-1]):
+        address = seen.pop()
+    parsed = _address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return address
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        address = ipaddress.ip_address(peer or "")
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return any(address in network for network in trusted)
+        return None
 
 
 def _first(value: str | None) -> str:

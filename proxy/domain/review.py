@@ -12,14 +12,12 @@ import orjson
 
 from matcher.domain.urls import URL_MAX, playable_url
 from matcher.models import MatchCursor, MatchStatus
+from proxy.domain.access import Caller
 from proxy.errors import BadRequest
 
 LIMIT_DEFAULT, LIMIT_MAX = 50, 200
 NAME_MAX = 100
 """Characters of a reviewer's name."""
-
-OPERATOR = "operator"
-"""Who decides where no name is given."""
 
 ID_MAX = 2**63 - 1
 INDEX_MAX = 9999
@@ -53,16 +51,18 @@ def asked_matches(query: Mapping[str, str]) -> AskedMatches:
     return AskedMatches(status, limit, _cursor(query["cursor"], status) if query.get("cursor") else None)
 
 
-def reviewer(asked: Mapping[str, object]) -> str:
-    """Who decides, from `{"by": "name"}`. Raises BadRequest."""
-    by = asked.get("by", OPERATOR)
+def decider(caller: Caller, asked: Mapping[str, object]) -> str:
+    """Who decides: a reviewer himself; an admin may say who, by `{"by": "name"}`. Raises BadRequest."""
+    if not caller.is_admin:
+        return caller.name
+    by = asked.get("by", caller.name)
     name = by.strip() if isinstance(by, str) else ""
     if not name or len(name) > NAME_MAX or not name.isprintable():
         raise BadRequest(f'"by" must be the name of who decides: 1 to {NAME_MAX} characters.')
     return name
 
 
-def own_url(asked: Mapping[str, object]) -> OwnUrl:
+def own_url(asked: Mapping[str, object], caller: Caller) -> OwnUrl:
     """Raises BadRequest."""
     playable = playable_url(asked.get("url"))
     if playable is None:
@@ -73,7 +73,7 @@ def own_url(asked: Mapping[str, object]) -> OwnUrl:
     sub_index = asked.get("sub_index")
     if sub_index is not None and not (type(sub_index) is int and 0 <= sub_index <= INDEX_MAX):
         raise BadRequest('"sub_index" must be a place in the track\'s sub_tracks, from 0.')
-    return OwnUrl(playable, sub_index, reviewer(asked))
+    return OwnUrl(playable, sub_index, decider(caller, asked))
 
 
 def whole_number(text: str, name: str, most: int, *, least: int = 0) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import structlog
 from aiohttp import web
 
 from matcher.errors import DatabaseUnavailable
@@ -19,8 +18,6 @@ DRAIN_S = 25.0
 """What one call of process-queue takes at most: shorter than the time-outs of common front servers."""
 
 LIMIT_MAX = 1000
-
-log = structlog.get_logger()
 
 
 async def process_queue(request: web.Request) -> web.Response:
@@ -72,7 +69,7 @@ async def purge(request: web.Request) -> web.Response:
     asked = json_object(await request.read())
     what, soft = parse_purge(asked)
     dropped = await request.app[keys.PURGE].purge(what, soft=soft)
-    log.info("purge", what=asked, soft=soft, dropped=dropped, request_id=request[keys.TRACE].request_id)
+    request[keys.AUDITED] = {"what": asked, "dropped": dropped}
     return json_response({"soft": soft, "dropped": dropped})
 
 
@@ -83,4 +80,5 @@ async def migrate_inventory_system(request: web.Request) -> web.Response:
     except DatabaseUnavailable as error:
         raise Degraded("The database is away.", 5) from error
     request.app[keys.MATCHER].wake()
+    request[keys.AUDITED] = {"newly_queued": report.newly_queued}
     return json_response(report.as_json())

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import structlog
 from aiohttp import web
 
 from matcher.decisions import Action
 from proxy import keys
 from proxy.domain.resources import RELEASE_ID_MAX
-from proxy.domain.review import ID_MAX, INDEX_MAX, asked_matches, own_url, reviewer, whole_number
+from proxy.domain.review import ID_MAX, INDEX_MAX, asked_matches, decider, own_url, whole_number
 from proxy.handlers.admin import json_object
 from proxy.handlers.middleware import json_response
 
-log = structlog.get_logger()
-
 
 async def listed(request: web.Request) -> web.Response:
-    return json_response(await request.app[keys.REVIEW].matches(asked_matches(request.query)))
+    return json_response(await request.app[keys.REVIEW].matches(asked_matches(request.query), request[keys.CALLER]))
 
 
 def decides(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -26,16 +23,9 @@ def decides(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
 
     async def handler(request: web.Request) -> web.Response:
         match_id = whole_number(request.match_info["match"], "The id of a match", ID_MAX, least=1)
-        by = reviewer(await _asked(request))
-        body = await request.app[keys.REVIEW].decide(action, match_id, by)
-        log.info(
-            "match decided",
-            action=action.value,
-            match=match_id,
-            by=by,
-            changed=body["changed"],
-            request_id=request[keys.TRACE].request_id,
-        )
+        by = decider(request[keys.CALLER], await _asked(request))
+        body = await request.app[keys.REVIEW].decide(action, match_id, by, request[keys.CALLER])
+        request[keys.AUDITED] = {"decided_by": by, "changed": body["changed"]}
         return json_response(body)
 
     return handler
@@ -44,22 +34,14 @@ def decides(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
 async def set_url(request: web.Request) -> web.Response:
     release_id = _release_id(request)
     track_index = whole_number(request.match_info["track"], "The index of a track", INDEX_MAX)
-    own = own_url(await _asked(request))
-    body = await request.app[keys.REVIEW].set_url(release_id, track_index, own)
-    log.info(
-        "match decided",
-        action=Action.SET.value,
-        release_id=release_id,
-        track_index=track_index,
-        by=own.by,
-        changed=body["changed"],
-        request_id=request[keys.TRACE].request_id,
-    )
+    own = own_url(await _asked(request), request[keys.CALLER])
+    body = await request.app[keys.REVIEW].set_url(release_id, track_index, own, request[keys.CALLER])
+    request[keys.AUDITED] = {"decided_by": own.by, "url": own.playable[1], "changed": body["changed"]}
     return json_response(body)
 
 
 async def history(request: web.Request) -> web.Response:
-    return json_response(await request.app[keys.REVIEW].history(_release_id(request)))
+    return json_response(await request.app[keys.REVIEW].history(_release_id(request), request[keys.CALLER]))
 
 
 def _release_id(request: web.Request) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import structlog
 from aiohttp import web
 
 from matcher.errors import DatabaseUnavailable
@@ -18,8 +17,6 @@ from proxy.services.store_admin import Report
 SYNC_S = 25.0
 """What one call takes at most: shorter than the time-outs of common front servers."""
 
-log = structlog.get_logger()
-
 
 async def listed(request: web.Request) -> web.Response:
     with needs_the_database():
@@ -31,7 +28,6 @@ async def add(request: web.Request) -> web.Response:
     username = _username(request)
     with needs_the_database():
         report = await request.app[keys.STORE_ADMIN].add(username, request[keys.TRACE].request_id)
-    log.info("store added", store=username, request_id=request[keys.TRACE].request_id)
     return _reported(report)
 
 
@@ -39,7 +35,6 @@ async def remove(request: web.Request) -> web.Response:
     username = _username(request)
     with needs_the_database():
         await request.app[keys.STORE_ADMIN].remove(username)
-    log.info("store removed", store=username, request_id=request[keys.TRACE].request_id)
     return web.Response(status=204)
 
 
@@ -55,7 +50,6 @@ async def hide(request: web.Request) -> web.Response:
     username, listing_id = _username(request), _listing_id(request)
     with needs_the_database():
         body = await request.app[keys.STORE_ADMIN].hide(username, listing_id)
-    log.info("listing hidden", store=username, listing_id=listing_id, request_id=request[keys.TRACE].request_id)
     return json_response(body)
 
 

@@ -21,17 +21,14 @@ from proxy.domain.store_query import decimal
 from proxy.domain.validators import headers_of_304, is_known
 from proxy.domain.visibility import SAFE_METHODS, Plan, Refuse, depends_on_username, plan
 from proxy.domain.wire import accepts_gzip
-from proxy.errors import BadRequest, ProxyError, Unauthorized
+from proxy.errors import BadRequest, MethodNotAllowed, ProxyError, Unauthorized
 from proxy.handlers.hits import shortcut_of
 from proxy.handlers.middleware import set_cors
 from proxy.services.copies import TooPoor
 from proxy.services.finished import Finished, finish
 
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
-
-
-class MethodNotAllowed(ProxyError):
-    status = 405
+ALLOWED_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
 async def discogs(request: web.Request) -> web.StreamResponse:
@@ -79,7 +76,7 @@ async def answered(request: web.Request, shop_request: ShopRequest) -> AsyncIter
 def read_request(request: web.Request) -> ShopRequest:
     """Raises BadRequest, Unauthorized."""
     if request.method in REFUSED_METHODS:
-        raise MethodNotAllowed(f"Method {request.method} is not allowed for this resource.")
+        raise MethodNotAllowed(f"Method {request.method} is not allowed for this resource.", ALLOWED_METHODS)
     raw_path, raw_query = split_target(request.raw_path)
     resource = resource_of(raw_path)
     caller, decided = decided_for(request, resource, raw_query)

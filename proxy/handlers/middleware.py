@@ -3,34 +3,38 @@
 1. `observe`: a request id, the canonical log line, the metrics, and the headers that every answer bears.
 2. `own_errors`: whatever goes wrong below becomes `{"message": ...}`.
 3. `cors`: preflight requests are answered, answers may be read by browsers (never those of the operators' paths).
-4. `admin_only`: a bearer token for /api/admin.
+4. `operators_only`: who is logged in and what he may do on /api/admin and /admin; a log line for each change.
 """
 
 from __future__ import annotations
 
-import hmac
 import logging
 import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import urlencode
 
 import structlog
 from aiohttp import web
 
 from proxy import keys
 from proxy.adapters.upstream import Trace, Upstream
+from proxy.domain.access import READS, SESSION_COOKIE, Caller, Sender, bearer_token, may, objection
 from proxy.domain.credentials import masked, without_credentials
-from proxy.domain.origins import cors_headers, preflight_headers
+from proxy.domain.origins import client_address, cors_headers, preflight_headers, public_origin
 from proxy.domain.policy import OWN, Decision, Source
 from proxy.domain.resources import NO_STORES, Kind
 from proxy.domain.wire import encode_json
-from proxy.errors import ProxyError, Unauthorized
+from proxy.errors import Forbidden, MethodNotAllowed, ProxyError, Unauthorized
+from proxy.services.access import WANTED
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 OPERATORS_PATHS = ("/api/admin", "/admin", "/metrics")
+LOG_IN = "/admin/login"
+OPEN = "/admin/static/"
 
 log = structlog.get_logger()
 
@@ -43,6 +47,8 @@ def error_response(error: ProxyError) -> web.Response:
     headers = {"Cache-Control": "no-store"}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s + 0.5)))
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(sorted(error.allowed))
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="discogs-proxy"'
     # The blank after the colon is Discogs' own style; clients read it with a regular expression.
@@ -183,12 +189,96 @@ def set_cors(request: web.Request, response: web.StreamResponse) -> None:
 
 
 @web.middleware
-async def admin_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.path.startswith("/api/admin"):
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
-        if not given or not hmac.compare_digest(given, request.app[keys.ADMIN_TOKEN].encode()):
-            raise Unauthorized("The admin token is needed: Authorization: Bearer <ADMIN_TOKEN>.")
-    return await handler(request)
+async def operators_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    path = request.path
+    is_page = path == "/admin" or path.startswith("/admin/")
+    if not (is_page or path.startswith("/api/admin")) or path.startswith(OPEN):
+        return await handler(request)
+    if path == LOG_IN:
+        _refuse_foreign(request, by_cookie=True)
+        return await handler(request)
+    try:
+        caller = _caller(request)
+    except Unauthorized:
+        if is_page and request.method in READS:
+            return web.Response(status=303, headers={"Location": f"{LOG_IN}?{urlencode({'next': request.path_qs})}"})
+        raise
+    request[keys.CALLER] = caller
+    if not may(caller, request.method, _pattern(request)):
+        raise Forbidden(f"{caller.name} may review matches, and nothing else.")
+    return await (handler(request) if request.method in READS else _audited(request, caller, handler))
 
 
-MIDDLEWARES = (observe, cors, own_errors, admin_only)
+def _caller(request: web.Request) -> Caller:
+    """Who is logged in, by a token or by the cookie of a session. Raises Unauthorized, Forbidden, TooManyRequests."""
+    access, client = request.app[keys.ACCESS], client_of(request)
+    access.admit(client)
+    token, cookie = bearer_token(request.headers.get("Authorization")), request.cookies.get(SESSION_COOKIE)
+    if token is not None:
+        credential = access.by_token(token, client)
+    elif cookie is not None:
+        credential = access.by_session(cookie)
+    else:
+        raise Unauthorized(WANTED)
+    _refuse_foreign(request, by_cookie=token is None)
+    return credential.caller
+
+
+def _refuse_foreign(request: web.Request, *, by_cookie: bool) -> None:
+    """A change that a page not ours asks for. Raises Forbidden."""
+    if request.method in READS:
+        return
+    sender = Sender(
+        own=called_origin(request),
+        public_url=request.app[keys.SETTINGS].public_url,
+        origin=request.headers.get("Origin"),
+        fetch_site=request.headers.get("Sec-Fetch-Site"),
+        by_cookie=by_cookie,
+    )
+    if why := objection(sender):
+        raise Forbidden(why)
+
+
+async def _audited(request: web.Request, caller: Caller, handler: Handler) -> web.StreamResponse:
+    """The one line that the log keeps of a change: who, what, and what came of it."""
+    status: int | str = "failed"
+    try:
+        response = await handler(request)
+        status = response.status
+    except ProxyError as error:
+        status = error.status
+        raise
+    else:
+        return response
+    finally:
+        log.info(
+            "admin change",
+            by=caller.name,
+            method=request.method,
+            path=masked(request.rel_url.raw_path),
+            **request.get(keys.AUDITED, {}),
+            status=status,
+            client=client_of(request),
+            request_id=request[keys.TRACE].request_id,
+        )
+
+
+def client_of(request: web.Request) -> str:
+    """The address that limits are for."""
+    forwarded = request.headers.getall("X-Forwarded-For", ())
+    return client_address(request.remote, forwarded, request.app[keys.SETTINGS].trusted_proxies)
+
+
+def called_origin(request: web.Request) -> str:
+    """The origin by which the client reached us, whatever PUBLIC_URL says."""
+    settings, scheme = request.app[keys.SETTINGS], "https" if request.secure else "http"
+    trusted, fallback = settings.trusted_proxies, f"{settings.host}:{settings.port}"
+    return public_origin(None, scheme, request.headers, request.remote, trusted, fallback)
+
+
+def _pattern(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else ""
+
+
+MIDDLEWARES = (observe, cors, own_errors, operators_only)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,8 @@ from matcher import decisions
 from matcher.database import Connection, Database
 from matcher.decisions import Action, Decided, PastDecision, ReviewedMatch
 from matcher.errors import DatabaseUnavailable, NoSuchMatch, Undecidable
+from proxy.adapters.sellers import is_sold_by, releases_of
+from proxy.domain.access import Caller
 from proxy.domain.review import AskedMatches, OwnUrl, encoded_cursor
 from proxy.errors import Conflict, Degraded, NotFound
 
@@ -32,30 +34,35 @@ class ReviewService:
     on_decided: Callable[[int], None]
     record_rejected: RecordRejected | None = None
 
-    async def matches(self, asked: AskedMatches) -> Json:
+    async def matches(self, asked: AskedMatches, caller: Caller) -> Json:
         async with self._transaction() as connection:
-            found, after = await decisions.matches(connection, asked.status, asked.limit, asked.after)
+            among = None if caller.stores is None else await releases_of(connection, caller.stores)
+            found, after = await decisions.matches(connection, asked.status, asked.limit, asked.after, among)
         return {
             "matches": [_match(each) for each in found],
             "next": None if after is None else encoded_cursor(asked.status, after),
         }
 
-    async def decide(self, action: Action, match_id: int, by: str) -> Json:
+    async def decide(self, action: Action, match_id: int, by: str, caller: Caller) -> Json:
         async with self._transaction() as connection:
+            if caller.stores is not None:
+                await _must_sell(connection, caller.stores, await decisions.release_of(connection, match_id))
             decided = await DECIDE[action](connection, match_id, by)
             now = await decisions.match(connection, match_id)
             if action is Action.REJECT and decided.changed and self.record_rejected:
                 await self.record_rejected(connection, decided.release_id, _rejected(decided))
         return self._decided(decided, now)
 
-    async def set_url(self, release_id: int, track_index: int, own: OwnUrl) -> Json:
+    async def set_url(self, release_id: int, track_index: int, own: OwnUrl, caller: Caller) -> Json:
         async with self._transaction() as connection:
+            await _must_sell(connection, caller.stores, release_id)
             decided = await decisions.set_url(connection, release_id, track_index, own.sub_index, own.playable, own.by)
             now = await decisions.match(connection, decided.match_id)
         return self._decided(decided, now)
 
-    async def history(self, release_id: int) -> Json:
+    async def history(self, release_id: int, caller: Caller) -> Json:
         async with self._transaction() as connection:
+            await _must_sell(connection, caller.stores, release_id)
             found = await decisions.history(connection, release_id)
         return {"release_id": release_id, "decisions": [_past(each) for each in found]}
 
@@ -75,6 +82,12 @@ class ReviewService:
             raise Conflict(str(error)) from error
         except DatabaseUnavailable as error:
             raise Degraded("The database is away: nothing was decided.", 5) from error
+
+
+async def _must_sell(connection: Connection, stores: Collection[str] | None, release_id: int) -> None:
+    """Raises NotFound where the reviewer is limited to stores that do not: he is not told more."""
+    if stores is not None and not await is_sold_by(connection, stores, release_id):
+        raise NotFound(f"Release {release_id} is none of the stores that you may review: {', '.join(sorted(stores))}.")
 
 
 def _match(match: ReviewedMatch) -> Json:

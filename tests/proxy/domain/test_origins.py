@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from proxy.domain.origins import cors_headers, preflight_headers, public_origin
+from proxy.domain.origins import client_address, cors_headers, preflight_headers, public_origin
 
 TRUSTED = (ipaddress.ip_network("10.0.0.0/8"),)
 FORWARDED = {"Host": "inner:8080", "X-Forwarded-Host": "Shop.example, x", "X-Forwarded-Proto": "https"}
@@ -46,3 +46,22 @@ def test_only_the_named_origins_may_read() -> None:
 def test_a_preflight_is_allowed_the_headers_it_asks_for() -> None:
     headers = preflight_headers("https://a", "authorization,x-mine", ("*",))
     assert headers["Access-Control-Allow-Headers"] == "authorization,x-mine"
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("1.2.3.4", [], "1.2.3.4"),
+        ("1.2.3.4", ["9.9.9.9"], "1.2.3.4"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["9.9.9.9"], "9.9.9.9"),
+        ("10.0.0.1", ["6.6.6.6, 9.9.9.9", "10.0.0.2"], "9.9.9.9"),
+        ("10.0.0.1", ["nonsense"], "10.0.0.1"),
+        ("2001:db8:1:2:3::4", [], "2001:db8:1:2::/64"),
+        (None, [], ""),
+    ],
+)
+def test_a_client_counts_by_the_address_that_a_trusted_server_saw(
+    peer: str | None, forwarded: list[str], client: str
+) -> None:
+    assert client_address(peer, forwarded, TRUSTED) == client

@@ -108,10 +108,10 @@ async def test_an_approved_match_is_shown_as_such_with_who_and_when(proxy: Proxy
     assert (status, body["changed"], body["match"]["verified_by"]) == (200, False, "anna")
 
 
-async def test_without_a_name_the_operator_decides(proxy: Proxy) -> None:
+async def test_without_a_name_the_admin_decides(proxy: Proxy) -> None:
     match = (await listed(proxy))[0]
     _, body = await ask(proxy, "POST", f"{MATCHES}/{match['id']}/reject")
-    assert body["match"]["verified_by"] == "operator"
+    assert body["match"]["verified_by"] == "admin"
 
 
 async def test_a_rejected_match_is_gone_from_every_answer_of_every_process_within_a_second(
@@ -227,6 +227,8 @@ async def test_what_cannot_be_set_is_told(start_proxy: StartProxy, asked: object
         ("POST", f"{MATCHES}/1/reject", 404),
         ("POST", f"{MATCHES}/1/undo", 404),
         ("POST", f"{MATCHES}/1/burn", 404),
+        ("GET", f"{MATCHES}/1/approve", 405),
+        ("DELETE", MATCHES, 405),
         ("PUT", "/api/admin/releases/0/tracks/0/match", 400),
         ("PUT", "/api/admin/releases/1/tracks/x/match", 400),
         ("GET", "/api/admin/releases/x/decisions", 400),

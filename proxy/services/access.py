@@ -1,0 +1,82 @@
+"""Who calls the admin API or opens its pages: tokens and sessions, and a limit to guessing and to haste."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from proxy.domain.access import (
+    ADMIN,
+    SESSION_S,
+    Caller,
+    Credential,
+    credential_of_session,
+    credential_of_token,
+    session_of,
+)
+from proxy.domain.rate_limit import RateLimit
+from proxy.errors import TooManyRequests, Unauthorized
+from proxy.settings import Settings
+
+WANTED = "The admin token is needed: Authorization: Bearer <ADMIN_TOKEN>."
+
+
+def credentials_of(settings: Settings, admin_token: str) -> tuple[Credential, ...]:
+    """Reviewers' stores may be named by alias."""
+    usernames = {each.alias.lower(): each.username.lower() for each in settings.stores}
+
+    def stores(names: Sequence[str]) -> frozenset[str] | None:
+        return frozenset(usernames.get(name.lower(), name.lower()) for name in names) if names else None
+
+    return (
+        Credential(Caller(ADMIN, is_admin=True), admin_token),
+        *(
+            Credential(Caller(each.name, is_admin=False, stores=stores(each.stores)), each.token)
+            for each in settings.review_tokens
+        ),
+    )
+
+
+@dataclass(slots=True)
+class AccessService:
+    """`credentials` may be replaced while it runs: sessions of a token that changed or is gone end with it.
+
+    `client` is the address that the limits are for.
+    """
+
+    credentials: tuple[Credential, ...]
+    guesses: RateLimit = field(default_factory=lambda: RateLimit(per_minute=10, burst=10))
+    """Wrong tokens. Beyond that a right one is refused too: else the guess that is right would show."""
+    calls: RateLimit = field(default_factory=lambda: RateLimit(per_minute=3000, burst=3000))
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+
+    def by_token(self, token: str, client: str) -> Credential:
+        """Raises Unauthorized, TooManyRequests."""
+        now = self.clock()
+        if wait_s := self.guesses.wait_s(client, now):
+            raise TooManyRequests("Too many wrong tokens came from this address.", wait_s)
+        found = credential_of_token(token, self.credentials)
+        if found is None:
+            self.guesses.count(client, now)
+            raise Unauthorized(WANTED)
+        return found
+
+    def by_session(self, cookie: str) -> Credential:
+        """Raises Unauthorized."""
+        found = credential_of_session(cookie, self.credentials, self.wall_clock())
+        if found is None:
+            raise Unauthorized(WANTED)
+        return found
+
+    def admit(self, client: str) -> None:
+        """Counts a call. Raises TooManyRequests."""
+        now = self.clock()
+        if wait_s := self.calls.wait_s(client, now):
+            raise TooManyRequests("Too many calls to the admin API came from this address.", wait_s)
+        self.calls.count(client, now)
+
+    def new_session(self, credential: Credential) -> str:
+        """The value of the session cookie, good for SESSION_S."""
+        return session_of(credential, int(self.wall_clock()) + SESSION_S)
