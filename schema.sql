@@ -597,3 +597,19 @@ CREATE TABLE IF NOT EXISTS provider_quotas (
 
 COMMENT ON COLUMN provider_quotas.at IS 'of a pace: when the next call is due; of a daily limit: when its day ends';
 COMMENT ON COLUMN provider_quotas.used IS 'calls made in that day';
+
+-- Releases without audio -------------------------------------------------------------------------------------------
+-- A person may say that there is none for a release, ever: then it is not queued again until he takes that back. Such a
+-- decision is about no match.
+
+ALTER TABLE match_queue ADD COLUMN IF NOT EXISTS no_audio_since timestamptz;
+
+COMMENT ON COLUMN match_queue.no_audio_since IS 'when a person said that there is none, ever; its status is then unmatched';
+
+ALTER TABLE match_decisions
+  ALTER COLUMN match_id DROP NOT NULL,
+  DROP CONSTRAINT IF EXISTS match_decisions_action_check,
+  ADD CONSTRAINT match_decisions_action_check CHECK (action IN ('approve', 'reject', 'set', 'undo', 'no_audio'));
+
+COMMENT ON COLUMN match_decisions.match_id IS
+  'of track_matches; that row may be gone by now, replaced by a later decision. NULL: of the release as a whole';

@@ -36,6 +36,8 @@ class Action(StrEnum):
     REJECT = "reject"
     SET = "set"
     UNDO = "undo"
+    NO_AUDIO = "no_audio"
+    """Of a release as a whole: there is none for it, ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,122 @@ async def undo(connection: Connection, match_id: int, by: str) -> Decided:
     return track.decided(row, changed=True)
 
 
+# --- deciding a whole release -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedRelease:
+    """`matches` are those that the decision changed. `changed`: False where all had been decided just so."""
+
+    release_id: int
+    changed: bool
+    matches: Sequence[Decided]
+
+
+async def approve_release(connection: Connection, release_id: int, by: str) -> DecidedRelease:
+    """Of each track that has none approved the best match that is pending. Raises Undecidable."""
+    await _lock_release(connection, release_id)
+    rows = await connection.fetch(
+        """
+        SELECT DISTINCT ON (track_index, sub_index) id FROM track_matches m
+        WHERE release_id = $1 AND NOT rejected AND dead_since IS NULL AND track_index IS NOT NULL
+          AND match_url IS NOT NULL AND NOT EXISTS (
+            SELECT FROM track_matches other
+            WHERE other.release_id = m.release_id AND other.track_index = m.track_index
+              AND other.sub_index IS NOT DISTINCT FROM m.sub_index
+              AND other.approved AND NOT other.rejected AND other.dead_since IS NULL
+          )
+        ORDER BY track_index, sub_index, confidence DESC NULLS LAST, id
+        """,
+        release_id,
+    )
+    return _all_decided(release_id, [await approve(connection, row["id"], by) for row in rows])
+
+
+async def reject_release(connection: Connection, release_id: int, by: str) -> DecidedRelease:
+    """All its matches that no person has approved. Raises Undecidable."""
+    await _lock_release(connection, release_id)
+    rows = await connection.fetch(
+        """
+        SELECT id FROM track_matches
+        WHERE release_id = $1 AND NOT rejected AND dead_since IS NULL AND verified_at IS NULL
+          AND track_index IS NOT NULL AND match_url IS NOT NULL
+        ORDER BY track_index, sub_index NULLS FIRST, id
+        """,
+        release_id,
+    )
+    return _all_decided(release_id, [await reject(connection, row["id"], by) for row in rows])
+
+
+def _all_decided(release_id: int, found: Sequence[Decided]) -> DecidedRelease:
+    changed = [each for each in found if each.changed]
+    return DecidedRelease(release_id, bool(changed), changed)
+
+
+async def no_audio(connection: Connection, release_id: int, by: str) -> DecidedRelease:
+    """There is none for it, ever: all its matches are rejected, and it is not queued again until that is undone."""
+    await connection.execute(
+        "INSERT INTO match_queue (release_id, priority, status) VALUES ($1, $2, 'unmatched') ON CONFLICT DO NOTHING",
+        release_id,
+        int(Priority.HISTORY),
+    )
+    await _lock_queue(connection, [release_id])
+    await connection.execute("SELECT FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
+    if await _is_without_audio(connection, release_id):
+        return DecidedRelease(release_id, False, [])
+    rows = await connection.fetch(
+        """
+        SELECT id, track_index, sub_index, match_url FROM track_matches
+        WHERE release_id = $1 AND NOT rejected ORDER BY id FOR UPDATE
+        """,
+        release_id,
+    )
+    ids = [row["id"] for row in rows]
+    await _record_of_release(connection, release_id, Action.NO_AUDIO, by, ids)
+    await _verify(connection, ids, by, "approved = false, rejected = true")
+    if rows:
+        await store.persist_bare(connection, release_id)
+    await connection.execute(
+        """
+        UPDATE match_queue
+        SET no_audio_since = clock_timestamp(), status = 'unmatched', last_error = NULL, parked_since = NULL,
+            answers = NULL, lease_token = NULL, lease_until = NULL,
+            decided_at = NULL, fingerprint = NULL, decided_without = '{}'  -- by these it would be queued again some day
+        WHERE release_id = $1
+        """,
+        release_id,
+    )
+    matches = [
+        Decided(row["id"], release_id, row["track_index"], row["sub_index"], row["match_url"], True) for row in rows
+    ]
+    return DecidedRelease(release_id, True, matches)
+
+
+async def undo_no_audio(connection: Connection, release_id: int, by: str) -> DecidedRelease:
+    """All is as it was before, and it is looked for again."""
+    await _lock_queue(connection, [release_id])
+    await connection.execute("SELECT FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
+    if not await _is_without_audio(connection, release_id):
+        return DecidedRelease(release_id, False, [])
+    said = await connection.fetchval(
+        "SELECT max(id) FROM match_decisions WHERE release_id = $1 AND action = 'no_audio'", release_id
+    )
+    await _record_of_release(connection, release_id, Action.UNDO, by, [])
+    await _bring_back(connection, said)
+    await store.refresh_has_audio(connection, release_id)
+    await connection.execute("UPDATE match_queue SET no_audio_since = NULL WHERE release_id = $1", release_id)
+    await _queue_again(connection, [release_id])
+    return DecidedRelease(release_id, True, [])
+
+
+async def _is_without_audio(connection: Connection, release_id: int) -> bool:
+    return bool(
+        await connection.fetchval(
+            "SELECT no_audio_since IS NOT NULL FROM match_queue WHERE release_id = $1", release_id
+        )
+    )
+
+
 def _no_such(match_id: int) -> NoSuchMatch:
     return NoSuchMatch(f"Match {match_id} is not there (any more): another match or decision took its place.")
 
@@ -217,15 +335,26 @@ async def _locked(connection: Connection, match_id: int) -> _Track:
     return await _lock_track(connection, *place)
 
 
+async def _lock_release(connection: Connection, release_id: int) -> list[int]:
+    """And what is said of its other pressings, which are returned. Raises Undecidable where it is to have no audio."""
+    pressings = await _other_pressings(connection, release_id)
+    await _lock_queue(connection, [release_id, *pressings])
+    await connection.execute("SELECT FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
+    if await _is_without_audio(connection, release_id):
+        raise Undecidable(f"A person said that release {release_id} has no audio, ever: take that back first.")
+    return pressings
+
+
+async def _lock_queue(connection: Connection, release_ids: Sequence[int]) -> None:
+    await connection.execute(
+        "SELECT FROM match_queue WHERE release_id = ANY($1::bigint[]) ORDER BY release_id FOR UPDATE", release_ids
+    )
+
+
 async def _lock_track(
     connection: Connection, release_id: int, track_index: int | None, sub_index: int | None
 ) -> _Track:
-    pressings = await _other_pressings(connection, release_id)
-    await connection.execute(
-        "SELECT FROM match_queue WHERE release_id = ANY($1::bigint[]) ORDER BY release_id FOR UPDATE",
-        [release_id, *pressings],
-    )
-    await connection.execute("SELECT FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
+    pressings = await _lock_release(connection, release_id)
     rows = await connection.fetch(
         f"""
         SELECT id, match_url, provider, dead_since IS NOT NULL AS is_dead,
@@ -309,49 +438,59 @@ async def _remove(connection: Connection, match_ids: Sequence[int]) -> None:
     await connection.execute("DELETE FROM track_matches WHERE id = ANY($1::bigint[])", match_ids)
 
 
+RECORD = """
+  INSERT INTO match_decisions
+    (release_id, track_index, sub_index, match_id, match_url, action, decided_by, before)
+  SELECT $1, $2, $3, $4, $5, $6, $7, coalesce(jsonb_agg(
+    CASE WHEN provider = 'youtube' THEN to_jsonb(m) - '{candidate_title,candidate_duration_s,reasons}'::text[]
+         ELSE to_jsonb(m) END
+  ), '[]') FROM track_matches m WHERE id = ANY($8::bigint[])
+"""
+"""What YouTube's API told may be kept for 30 days only: it is not copied for ever."""
+
+
 async def _record(
     connection: Connection, track: _Track, action: Action, row: Record, by: str, changed: Sequence[int]
 ) -> None:
-    """Before the change. What YouTube's API told may be kept for 30 days only: it is not copied for ever."""
-    await connection.execute(
-        """
-        INSERT INTO match_decisions
-          (release_id, track_index, sub_index, match_id, match_url, action, decided_by, before)
-        SELECT $1, $2, $3, $4, $5, $6, $7, coalesce(jsonb_agg(
-          CASE WHEN provider = 'youtube' THEN to_jsonb(m) - '{candidate_title,candidate_duration_s,reasons}'::text[]
-               ELSE to_jsonb(m) END
-        ), '[]') FROM track_matches m WHERE id = ANY($8::bigint[])
-        """,
-        track.release_id,
-        track.track_index,
-        track.sub_index,
-        row["id"],
-        row["match_url"],
-        action.value,
-        by,
-        changed,
-    )
+    """Before the change."""
+    about = track.release_id, track.track_index, track.sub_index, row["id"], row["match_url"]
+    await connection.execute(RECORD, *about, action.value, by, changed)
+
+
+async def _record_of_release(
+    connection: Connection, release_id: int, action: Action, by: str, changed: Sequence[int]
+) -> None:
+    """Before the change."""
+    await connection.execute(RECORD, release_id, None, None, None, None, action.value, by, changed)
 
 
 async def _restore(connection: Connection, track: _Track, decision_id: int, match_id: int) -> None:
     """Rows that are there get their old verdict, unless they were decided since; those that were removed come back.
 
-    What a link checker found meanwhile stays true: a dead link stays dead. What a rescan found since goes.
+    What a rescan found since goes.
     """
-    before = "jsonb_populate_recordset(NULL::track_matches, (SELECT before FROM match_decisions WHERE id = $1))"
     had_it = await connection.fetchval(
-        f"SELECT true FROM {before} WHERE id = $2",  # noqa: S608 - a constant of ours
+        f"SELECT true FROM {BEFORE} WHERE id = $2",  # noqa: S608 - a constant of ours
         decision_id,
         match_id,
     )
     await _remove(connection, [*track.automatic(but=match_id), *([] if had_it else [match_id])])
+    await _bring_back(connection, decision_id)
+
+
+BEFORE = "jsonb_populate_recordset(NULL::track_matches, (SELECT before FROM match_decisions WHERE id = $1))"
+"""The rows that a decision changed, as they were."""
+
+
+async def _bring_back(connection: Connection, decision_id: int) -> None:
+    """What a link checker found meanwhile stays true: a dead link stays dead."""
     await connection.execute(
         f"""
         UPDATE track_matches m
         SET approved = was.approved, rejected = was.rejected, verified_by = was.verified_by,
             verified_at = was.verified_at, confidence = was.confidence, provider = was.provider,
             dead_since = coalesce(m.dead_since, was.dead_since)
-        FROM {before} AS was
+        FROM {BEFORE} AS was
         WHERE m.id = was.id
           AND NOT EXISTS (
             SELECT FROM match_decisions later WHERE later.match_id = m.id AND later.id > $1 AND later.action <> 'undo'
@@ -366,7 +505,7 @@ async def _restore(connection: Connection, track: _Track, decision_id: int, matc
                                    candidate_title, candidate_duration_s, reasons)
         SELECT id, release_id, track_index, sub_index, platform, match_url, confidence, approved, verified_by,
                verified_at, created_at, rejected, dead_since, provider, candidate_title, candidate_duration_s, reasons
-        FROM {before} AS was
+        FROM {BEFORE} AS was
         WHERE NOT EXISTS (SELECT FROM track_matches m WHERE m.id = was.id)
         """,  # noqa: S608 - a constant of ours
         decision_id,
@@ -431,7 +570,7 @@ async def _queue_again(connection: Connection, release_ids: Collection[int]) -> 
         UPDATE match_queue
         SET status = 'queued', priority = $2, place = 0, attempts = 0, not_before = now(), enqueued_at = now(),
             parked_since = NULL, answers = NULL
-        WHERE release_id = ANY($1::bigint[]) AND status IN ('matched', 'unmatched')
+        WHERE release_id = ANY($1::bigint[]) AND status IN ('matched', 'unmatched') AND no_audio_since IS NULL
         """,
         list(release_ids),
         int(Priority.HISTORY),
@@ -470,6 +609,7 @@ async def on_other_pressings(connection: Connection, release_id: int, master_id:
                m.verified_at IS NOT NULL, concat_ws(' ', whole ->> 'title', track ->> 'title'), track ->> 'duration'
         FROM releases r
         JOIN track_matches m ON m.release_id = r.discogs_id
+        LEFT JOIN match_queue q ON q.release_id = r.discogs_id
         CROSS JOIN LATERAL (
           SELECT CASE WHEN m.sub_index IS NOT NULL THEN r.tracklist -> m.track_index END AS whole,
                  CASE WHEN m.sub_index IS NULL THEN r.tracklist -> m.track_index
@@ -477,6 +617,7 @@ async def on_other_pressings(connection: Connection, release_id: int, master_id:
         ) AS entry
         WHERE r.master_id = $1 AND r.discogs_id <> $2
           AND m.match_url IS NOT NULL AND m.dead_since IS NULL
+          AND q.no_audio_since IS NULL  -- what was rejected with all of its release tells nothing of others
           AND (
             m.verified_at IS NOT NULL
             OR (NOT m.rejected AND m.provider = 'discogs_videos')
@@ -589,12 +730,12 @@ async def _reviewed(connection: Connection, match_ids: Sequence[int]) -> list[Re
 
 
 class PastDecision(NamedTuple):
-    """A line of a release's history."""
+    """A line of a release's history. `match_id`: None where it is about the release as a whole."""
 
     id: int
     track_index: int | None
     sub_index: int | None
-    match_id: int
+    match_id: int | None
     match_url: str | None
     action: str
     decided_by: str

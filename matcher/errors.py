@@ -3,7 +3,8 @@
 MatcherError
 ├── DatabaseUnavailable   Postgres is away, full or read-only: wait for it
 ├── Undecidable           a person's decision cannot be carried out; the message says why
-│   └── NoSuchMatch       the match or the track does not exist (any more)
+│   ├── NoSuchMatch       the match or the track does not exist (any more)
+│   └── NoSuchRelease     it was never queued
 ├── MalformedRelease      the release cannot be matched as it is: an attempt is used up
 ├── ReleaseGone           Discogs says 404: failed at once
 ├── Unavailable           somebody else cannot answer now: the job is parked, no attempt is used up
@@ -45,6 +46,10 @@ class Undecidable(MatcherError):
 
 class NoSuchMatch(Undecidable):
     """It was replaced by a later match or decision, or never existed."""
+
+
+class NoSuchRelease(Undecidable):
+    """It was never queued."""
 
 
 class Broken(Unavailable):

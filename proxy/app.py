@@ -35,7 +35,7 @@ from proxy.domain.schedule import Pace
 from proxy.domain.visibility import OperatorCredential
 from proxy.domain.webhook import signing_key
 from proxy.errors import MethodNotAllowed, NotFound
-from proxy.handlers import admin, admin_matches, admin_stores, discogs, operations, stores
+from proxy.handlers import admin, admin_matches, admin_queue, admin_stores, discogs, operations, stores
 from proxy.handlers.middleware import MIDDLEWARES, on_prepare
 from proxy.services.access import AccessService, credentials_of
 from proxy.services.checks import CheckService
@@ -50,8 +50,9 @@ from proxy.services.orders import Orders
 from proxy.services.passthrough import PassthroughService
 from proxy.services.persisted import PersistedCounts
 from proxy.services.purge import PurgeService
+from proxy.services.queue import QueueService
 from proxy.services.release import ReleaseService
-from proxy.services.review import ReviewService
+from proxy.services.review import ReleaseAction, ReviewService
 from proxy.services.scheduler import Scheduler
 from proxy.services.shared_cache import SharedCache
 from proxy.services.store_admin import StoreAdmin
@@ -122,6 +123,12 @@ ROUTES = [
     *(web.post(f"/api/admin/matches/{{match}}/{action}", admin_matches.decides(action)) for action in REVIEWED),
     web.put("/api/admin/releases/{release}/tracks/{track}/match", admin_matches.set_url),
     web.get("/api/admin/releases/{release}/decisions", admin_matches.history),
+    web.post("/api/admin/releases/{release}/approve", admin_matches.decides_release(ReleaseAction.APPROVE)),
+    web.post("/api/admin/releases/{release}/reject", admin_matches.decides_release(ReleaseAction.REJECT)),
+    web.post("/api/admin/releases/{release}/no-audio", admin_matches.decides_release(ReleaseAction.NO_AUDIO)),
+    web.delete("/api/admin/releases/{release}/no-audio", admin_matches.decides_release(ReleaseAction.UNDO_NO_AUDIO)),
+    web.get("/api/admin/queue", admin_queue.listed),
+    web.post("/api/admin/queue/{release}/requeue", admin_queue.requeue),
     web.post("/api/admin/migrate-inventory-system", admin.migrate_inventory_system),
     *(web.route("*", path, unknown_own_path) for path in ("/healthz", "/readyz", "/metrics")),
     web.route("*", "/api", unknown_own_path),
@@ -287,6 +294,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
             wake()
 
         app[keys.REVIEW] = ReviewService(database, decided, record_match_rejected if settings.webhook_url else None)
+        app[keys.QUEUE] = QueueService(database, wake)
         yield
     await mirror.stop()
     await app[keys.INVENTORY].stop()

@@ -25,6 +25,7 @@ from proxy.services.mirror import MirrorService
 from proxy.services.orders import Orders
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
+from proxy.services.queue import QueueService
 from proxy.services.release import ReleaseService
 from proxy.services.review import ReviewService
 from proxy.services.scheduler import Scheduler
@@ -45,6 +46,7 @@ INVENTORY = web.AppKey("inventory", InventoryService)
 IDENTITIES = web.AppKey("identities", IdentityService)
 PASSTHROUGH = web.AppKey("passthrough", PassthroughService)
 PURGE = web.AppKey("purge", PurgeService)
+QUEUE = web.AppKey("queue", QueueService)
 FINISHED = web.AppKey("finished", FinishedAnswers)
 CHANGES = web.AppKey("changes", Changes)
 CHECKS = web.AppKey("checks", CheckService)

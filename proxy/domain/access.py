@@ -27,6 +27,10 @@ REVIEWERS_MAY = frozenset(
         "POST /api/admin/matches/{match}/undo",
         "PUT /api/admin/releases/{release}/tracks/{track}/match",
         "GET /api/admin/releases/{release}/decisions",
+        "POST /api/admin/releases/{release}/approve",
+        "POST /api/admin/releases/{release}/reject",
+        "POST /api/admin/releases/{release}/no-audio",
+        "DELETE /api/admin/releases/{release}/no-audio",
     }
 )
 """Method and pattern of the route; everything else is the admin's."""

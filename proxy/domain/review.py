@@ -7,6 +7,7 @@ import binascii
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 import orjson
 
@@ -48,7 +49,7 @@ def asked_matches(query: Mapping[str, str]) -> AskedMatches:
     except ValueError:
         raise BadRequest(f"status must be one of: {', '.join(MatchStatus)}.") from None
     limit = whole_number(query.get("limit", str(LIMIT_DEFAULT)), "limit", LIMIT_MAX, least=1)
-    return AskedMatches(status, limit, _cursor(query["cursor"], status) if query.get("cursor") else None)
+    return AskedMatches(status, limit, cursor(query["cursor"], status) if query.get("cursor") else None)
 
 
 def decider(caller: Caller, asked: Mapping[str, object]) -> str:
@@ -84,12 +85,12 @@ def whole_number(text: str, name: str, most: int, *, least: int = 0) -> int:
     return number
 
 
-def encoded_cursor(status: MatchStatus, after: MatchCursor) -> str:
+def encoded_cursor(status: StrEnum, after: MatchCursor) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([status.value, *after])).decode().rstrip("=")
 
 
-def _cursor(text: str, status: MatchStatus) -> MatchCursor:
-    """Raises BadRequest."""
+def cursor(text: str, status: StrEnum) -> MatchCursor:
+    """A place in the list of that name. Raises BadRequest."""
     try:
         found = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
     except (binascii.Error, ValueError):

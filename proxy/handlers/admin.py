@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from aiohttp import web
 
 from matcher.errors import DatabaseUnavailable
 from matcher.migration import migrate
-from matcher.models import ProcessingStatus
-from matcher.store import counts
+from matcher.queue_view import claimable
 from proxy import keys
 from proxy.domain.purge import parse_purge
 from proxy.domain.wire import BrokenBody, decode_json
@@ -21,13 +22,16 @@ LIMIT_MAX = 1000
 
 
 async def process_queue(request: web.Request) -> web.Response:
-    """Drain a part of the queue now; to be called again while `remaining` is above 0."""
+    """Drain a part of the queue now; to be called again while `remaining` is above 0: so many could be claimed at once.
+
+    What others are at, and what is parked for later, is not among them.
+    """
     matcher = request.app[keys.MATCHER]
     limit = await _limit(request, request.app[keys.SETTINGS].audio_matching_batch_size)
     try:
         report = await matcher.drain(limit, DRAIN_S)
         async with matcher.database.connection() as connection:
-            by_status = await counts(connection)
+            remaining = await claimable(connection)
     except DatabaseUnavailable as error:
         raise Degraded("The database is away.", 5) from error
     return json_response(
@@ -37,7 +41,7 @@ async def process_queue(request: web.Request) -> web.Response:
             "unmatched": report.unmatched,
             "failed": report.failed,
             "parked": report.parked,
-            "remaining": by_status[ProcessingStatus.QUEUED] + by_status[ProcessingStatus.PROCESSING],
+            "remaining": remaining,
         }
     )
 
@@ -47,7 +51,7 @@ async def _limit(request: web.Request, default: int) -> int:
     given: object = request.query.get("limit", default)
     if request.can_read_body and (body := await request.read()).strip():
         given = json_object(body).get("limit", given)
-    number = int(given) if isinstance(given, str) and given.isascii() and given.isdecimal() else given
+    number = int(given) if isinstance(given, str) and re.fullmatch("[0-9]{1,9}", given) else given
     if type(number) is not int or not 1 <= number <= LIMIT_MAX:
         raise BadRequest(f"limit must be a whole number from 1 to {LIMIT_MAX}.")
     return number

@@ -12,6 +12,7 @@ from proxy.domain.resources import RELEASE_ID_MAX
 from proxy.domain.review import ID_MAX, INDEX_MAX, asked_matches, decider, own_url, whole_number
 from proxy.handlers.admin import json_object
 from proxy.handlers.middleware import json_response
+from proxy.services.review import ReleaseAction
 
 
 async def listed(request: web.Request) -> web.Response:
@@ -32,7 +33,7 @@ def decides(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
 
 
 async def set_url(request: web.Request) -> web.Response:
-    release_id = _release_id(request)
+    release_id = release_id_of(request)
     track_index = whole_number(request.match_info["track"], "The index of a track", INDEX_MAX)
     own = own_url(await _asked(request), request[keys.CALLER])
     body = await request.app[keys.REVIEW].set_url(release_id, track_index, own, request[keys.CALLER])
@@ -40,11 +41,24 @@ async def set_url(request: web.Request) -> web.Response:
     return json_response(body)
 
 
+def decides_release(action: ReleaseAction) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The handler of one kind of decision of a whole release; deciding twice is deciding once."""
+
+    async def handler(request: web.Request) -> web.Response:
+        release_id, caller = release_id_of(request), request[keys.CALLER]
+        by = decider(caller, await _asked(request))
+        body = await request.app[keys.REVIEW].decide_release(action, release_id, by, caller)
+        request[keys.AUDITED] = {"decided_by": by, "changed": body["changed"]}
+        return json_response(body)
+
+    return handler
+
+
 async def history(request: web.Request) -> web.Response:
-    return json_response(await request.app[keys.REVIEW].history(_release_id(request), request[keys.CALLER]))
+    return json_response(await request.app[keys.REVIEW].history(release_id_of(request), request[keys.CALLER]))
 
 
-def _release_id(request: web.Request) -> int:
+def release_id_of(request: web.Request) -> int:
     return whole_number(request.match_info["release"], "The id of a release", RELEASE_ID_MAX, least=1)
 
 

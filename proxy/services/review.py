@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 import orjson
 
@@ -24,6 +25,24 @@ RecordRejected = Callable[[Connection, int, Mapping[str, object]], Awaitable[Non
 """Told the release and the match, last in the transaction that rejects it."""
 
 DECIDE = {Action.APPROVE: decisions.approve, Action.REJECT: decisions.reject, Action.UNDO: decisions.undo}
+
+
+class ReleaseAction(StrEnum):
+    """What is decided of a release as a whole."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    NO_AUDIO = "no_audio"
+    UNDO_NO_AUDIO = "undo_no_audio"
+
+
+DECIDE_RELEASE = {
+    ReleaseAction.APPROVE: decisions.approve_release,
+    ReleaseAction.REJECT: decisions.reject_release,
+    ReleaseAction.NO_AUDIO: decisions.no_audio,
+    ReleaseAction.UNDO_NO_AUDIO: decisions.undo_no_audio,
+}
+REJECTING = (ReleaseAction.REJECT, ReleaseAction.NO_AUDIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,18 @@ class ReviewService:
             decided = await decisions.set_url(connection, release_id, track_index, own.sub_index, own.playable, own.by)
             now = await decisions.match(connection, decided.match_id)
         return self._decided(decided, now)
+
+    async def decide_release(self, action: ReleaseAction, release_id: int, by: str, caller: Caller) -> Json:
+        async with self._transaction() as connection:
+            await _must_sell(connection, caller.stores, release_id)
+            decided = await DECIDE_RELEASE[action](connection, release_id, by)
+            now = [await decisions.match(connection, each.match_id) for each in decided.matches]
+            if action in REJECTING and self.record_rejected:
+                for each in decided.matches:
+                    await self.record_rejected(connection, release_id, _rejected(each))
+        if decided.changed:
+            self.on_decided(release_id)
+        return {"changed": decided.changed, "matches": [_match(each) for each in now if each]}
 
     async def history(self, release_id: int, caller: Caller) -> Json:
         async with self._transaction() as connection:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from matcher import decisions, store
 from matcher.database import Connection, Database
-from matcher.decisions import Action, Decided
+from matcher.decisions import Action, Decided, DecidedRelease
 from matcher.domain.metadata import metadata
 from matcher.domain.urls import spelling
 from matcher.errors import NoSuchMatch, Undecidable
@@ -198,6 +198,96 @@ async def test_a_match_found_again_is_still_known_by_its_id(database: Database) 
     assert (await decide(database, decisions.approve, match_id)).changed
     (first, _) = (await audio_of(database, 1)).matches
     assert (first["approved"], first["confidence"]) == (True, 70)
+
+
+# --- a whole release ----------------------------------------------------------------------------------------------
+
+DecideRelease = Callable[[Connection, int, str], Awaitable[DecidedRelease]]
+
+
+async def decide_release(database: Database, how: DecideRelease, release_id: int = 1) -> DecidedRelease:
+    async with database.transaction() as connection:
+        return await how(connection, release_id, "anna")
+
+
+async def verdicts(database: Database) -> dict[object, str]:
+    return {
+        each["match_url"]: "rejected" if each["rejected"] else "approved" if each["approved"] else "pending"
+        for each in await rows(database)
+    }
+
+
+async def test_a_release_is_approved_at_once_by_the_best_of_each_pending_track(database: Database) -> None:
+    await persist(
+        database,
+        1,
+        judged("a", 0, url=A, confidence=60),
+        judged("b", 1, url=B, confidence=95, approved=True),
+        judged("c", 2, url=C, confidence=70),
+    )
+    better, worse = ("https://soundcloud.com/x/better", 80), ("https://soundcloud.com/x/worse", 50)
+    for url, confidence in (better, worse):
+        await execute(
+            database,
+            "INSERT INTO track_matches (release_id, track_index, match_url, confidence) VALUES (1, 2, $1, $2)",
+            url,
+            confidence,
+        )
+    decided = await decide_release(database, decisions.approve_release)
+    assert [each.match_url for each in decided.matches] == [A, better[0]]
+    assert await verdicts(database) == {A: "approved", B: "approved", better[0]: "approved", worse[0]: "pending"}
+    assert not (await decide_release(database, decisions.approve_release)).changed
+    assert await history(database) == [("approve", "anna")] * 2
+    await decide(database, decisions.undo, decided.matches[0].match_id)
+    assert (await verdicts(database))[A] == "pending"
+
+
+async def test_a_release_is_rejected_at_once_but_for_what_a_person_approved(database: Database) -> None:
+    await persist(
+        database,
+        1,
+        judged("a", 0, url=A, confidence=60),
+        judged("b", 1, url=B, confidence=95, approved=True),
+        judged("c", 2, url=C, confidence=70),
+    )
+    await decide(database, decisions.approve, await id_of(database, C), "boris")
+    decided = await decide_release(database, decisions.reject_release)
+    assert [each.match_url for each in decided.matches] == [A, B]
+    assert await verdicts(database) == {A: "rejected", B: "rejected", C: "approved"}
+    assert not (await decide_release(database, decisions.reject_release)).changed
+
+
+async def test_without_audio_nothing_is_shown_until_that_is_undone(database: Database) -> None:
+    await persist(database, 1, judged("a", 0, url=A, approved=True), judged("b", 1, url=B, confidence=60))
+    await decide(database, decisions.approve, await id_of(database, B), "boris")
+    before = await rows(database)
+    decided = await decide_release(database, decisions.no_audio)
+    assert [each.match_url for each in decided.matches] == [A, B]
+    audio = await audio_of(database, 1)
+    assert (audio.matches, audio.status) == ((), ProcessingStatus.UNMATCHED)
+    assert not (await decide_release(database, decisions.no_audio)).changed
+    for how in (decisions.approve, decisions.reject, decisions.undo):
+        with pytest.raises(Undecidable, match="no audio"):
+            await decide(database, how, await id_of(database, B))
+    for how_release in (decisions.approve_release, decisions.reject_release):
+        with pytest.raises(Undecidable, match="no audio"):
+            await decide_release(database, how_release)
+    with pytest.raises(Undecidable, match="no audio"):
+        await set_url(database)
+    assert (await decide_release(database, decisions.undo_no_audio)).changed
+    assert await rows(database) == before
+    assert (await row(database, 1))["status"] == "queued"
+    assert not (await decide_release(database, decisions.undo_no_audio)).changed
+    assert await history(database) == [("undo", "anna"), ("no_audio", "anna"), ("approve", "boris")]
+
+
+async def test_without_audio_is_a_word_on_one_pressing_alone(database: Database) -> None:
+    for release_id in (1, 2):
+        await persist(database, release_id, judged("a", 0, url=A, approved=True))
+    await execute(database, "UPDATE releases SET master_id = 9")
+    await decide_release(database, decisions.no_audio)
+    async with database.connection() as connection:
+        assert await decisions.on_other_pressings(connection, 2, 9) == []
 
 
 # --- a URL of one's own -------------------------------------------------------------------------------------------
