@@ -613,3 +613,24 @@ ALTER TABLE match_decisions
 
 COMMENT ON COLUMN match_decisions.match_id IS
   'of track_matches; that row may be gone by now, replaced by a later decision. NULL: of the release as a whole';
+
+-- Numbers for operators --------------------------------------------------------------------------------------------
+-- Of each hour, for a week; see store_hours and call_hours.
+
+CREATE TABLE IF NOT EXISTS store_load_hours (
+  store_username text NOT NULL REFERENCES stores (username) ON DELETE CASCADE,
+  hour timestamptz NOT NULL,
+  bucket smallint NOT NULL,
+  loads bigint NOT NULL,
+  PRIMARY KEY (store_username, hour, bucket)
+);
+
+COMMENT ON TABLE store_load_hours IS 'how often its inventory was answered in about so long a time';
+COMMENT ON COLUMN store_load_hours.bucket IS 'answered within 2 ^ (bucket / 4) / 4 ms, and not in that of the bucket before';
+
+ALTER TABLE call_hours
+  ADD COLUMN IF NOT EXISTS decided bigint NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS matched bigint NOT NULL DEFAULT 0;
+
+COMMENT ON COLUMN call_hours.decided IS 'match jobs that ended with a word on their release';
+COMMENT ON COLUMN call_hours.matched IS 'those of them that found a match for it';

@@ -46,6 +46,7 @@ from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
 from proxy.services.mirror import MirrorService
+from proxy.services.numbers import Numbers
 from proxy.services.orders import Orders
 from proxy.services.passthrough import PassthroughService
 from proxy.services.persisted import PersistedCounts
@@ -114,6 +115,7 @@ ROUTES = [
     web.get("/api/feed", stores.feed),
     web.post("/api/admin/process-queue", admin.process_queue),
     web.post("/api/admin/purge", admin.purge),
+    web.get("/api/admin/metrics", admin.metrics),
     web.get("/api/admin/stores", admin_stores.listed),
     web.put("/api/admin/stores/{store}", admin_stores.add),
     web.delete("/api/admin/stores/{store}", admin_stores.remove),
@@ -295,6 +297,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
 
         app[keys.REVIEW] = ReviewService(database, decided, record_match_rejected if settings.webhook_url else None)
         app[keys.QUEUE] = QueueService(database, wake)
+        app[keys.NUMBERS] = Numbers(database, demand, discogs_api)
         yield
     await mirror.stop()
     await app[keys.INVENTORY].stop()
@@ -338,6 +341,7 @@ def job_ended(app: web.Application, outcome: Outcome) -> None:
         metrics.provider_calls.labels(provider, told.value).inc()
     if outcome.result in ("cached", "unmatched"):
         app[keys.SCHEDULER].decided()
+        app[keys.DEMAND].decided(matched=outcome.result == "cached")
         metrics.match_confidence.observe(outcome.best)
     log.info(
         "match job",

@@ -22,6 +22,7 @@ from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
 from proxy.services.mirror import MirrorService
+from proxy.services.numbers import Numbers
 from proxy.services.orders import Orders
 from proxy.services.passthrough import PassthroughService
 from proxy.services.purge import PurgeService
@@ -45,6 +46,7 @@ RELEASES = web.AppKey("releases", ReleaseService)
 INVENTORY = web.AppKey("inventory", InventoryService)
 IDENTITIES = web.AppKey("identities", IdentityService)
 PASSTHROUGH = web.AppKey("passthrough", PassthroughService)
+NUMBERS = web.AppKey("numbers", Numbers)
 PURGE = web.AppKey("purge", PurgeService)
 QUEUE = web.AppKey("queue", QueueService)
 FINISHED = web.AppKey("finished", FinishedAnswers)

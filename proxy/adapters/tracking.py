@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +12,8 @@ from proxy.domain.counting import Calls
 from proxy.domain.schedule import REQUESTS_TO_TRACK, Store
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOURS_KEPT = 7 * 24
+"""Operators may look back so far."""
 GONE_TRIED_AFTER = timedelta(hours=1)
 """A store that is wanted though upstream says that there is none is asked for again so often."""
 
@@ -20,8 +22,9 @@ GONE_TRIED_AFTER = timedelta(hours=1)
 class Counted:
     """What happened to a store since it was last written; counted in place, as each request does so.
 
-    `asked_at` are the latest requests. `replaced_calls` and `check_calls` are what the schedule goes by, the first four
-    what operators see.
+    `asked_at` are the latest requests. `replaced_calls` and `check_calls` are what the schedule goes by, the rest what
+    operators see: `loads` of its inventory by the bucket of how long each took; `decided` match jobs and the `matched`
+    of them, of no store.
     """
 
     requests: int = 0
@@ -30,6 +33,9 @@ class Counted:
     upstream_calls: int = 0
     replaced_calls: int = 0
     check_calls: int = 0
+    decided: int = 0
+    matched: int = 0
+    loads: Counter[int] = field(default_factory=Counter)
     asked_at: deque[datetime] = field(default_factory=lambda: deque(maxlen=REQUESTS_TO_TRACK))
 
     def add(self, later: Counted) -> None:
@@ -39,6 +45,9 @@ class Counted:
         self.upstream_calls += later.upstream_calls
         self.replaced_calls += later.replaced_calls
         self.check_calls += later.check_calls
+        self.decided += later.decided
+        self.matched += later.matched
+        self.loads += later.loads
         self.asked_at.extend(later.asked_at)
 
 
@@ -72,17 +81,29 @@ async def count(connection: Connection, found: Mapping[str, Counted], together: 
             for name, each in sorted(found.items())
         ],
     )
+    await connection.executemany(
+        """
+        INSERT INTO store_load_hours AS h (store_username, hour, bucket, loads)
+        SELECT username, date_trunc('hour', now()), $2, $3 FROM stores WHERE username = $1
+        ON CONFLICT (store_username, hour, bucket) DO UPDATE SET loads = h.loads + excluded.loads
+        """,
+        [(name, *load) for name, each in sorted(found.items()) for load in sorted(each.loads.items())],
+    )
     await connection.execute(
         """
-        INSERT INTO call_hours AS h (hour, requests, hits, client_calls, upstream_calls)
-        VALUES (date_trunc('hour', now()), $1, $2, $3, $4)
+        INSERT INTO call_hours AS h (hour, requests, hits, client_calls, upstream_calls, decided, matched)
+        VALUES (date_trunc('hour', now()), $1, $2, $3, $4, $5, $6)
         ON CONFLICT (hour) DO UPDATE SET
           requests = h.requests + excluded.requests,
           hits = h.hits + excluded.hits,
           client_calls = h.client_calls + excluded.client_calls,
-          upstream_calls = h.upstream_calls + excluded.upstream_calls
+          upstream_calls = h.upstream_calls + excluded.upstream_calls,
+          decided = h.decided + excluded.decided,
+          matched = h.matched + excluded.matched
         """,
         *_shown(together),
+        together.decided,
+        together.matched,
     )
 
 
@@ -98,6 +119,45 @@ async def calls_of_a_day(connection: Connection) -> tuple[dict[str, Calls], Call
     )
     together = await connection.fetchrow(f"SELECT {sums} FROM call_hours WHERE hour > now() - interval '24 hours'")  # noqa: S608 - no value is put in
     return {name: Calls(*sums) for name, *sums in of_stores}, Calls(*(each or 0 for each in together or ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Since the beginning of an hour: of each store that was asked for, and of everything."""
+
+    since: datetime
+    stores: Mapping[str, tuple[Calls, Mapping[int, int]]]
+    """With its loads by bucket."""
+    together: Calls
+    decided: int
+    matched: int
+
+
+async def totals(connection: Connection, hours: int) -> Totals:
+    """Of this hour and the `hours` before it."""
+    since = await connection.fetchval("SELECT date_trunc('hour', now() - make_interval(hours => $1))", hours)
+    sums = "sum(requests)::bigint, sum(hits)::bigint, sum(client_calls)::bigint, sum(upstream_calls)::bigint"
+    of_stores = await connection.fetch(
+        f"SELECT store_username, {sums} FROM store_hours WHERE hour >= $1 GROUP BY 1 ORDER BY 1",  # noqa: S608 - no value is put in
+        since,
+    )
+    loads: dict[str, dict[int, int]] = {}
+    for name, bucket, count in await connection.fetch(
+        "SELECT store_username, bucket, sum(loads)::bigint FROM store_load_hours WHERE hour >= $1 GROUP BY 1, 2", since
+    ):
+        loads.setdefault(name, {})[bucket] = count
+    together = await connection.fetchrow(
+        f"SELECT {sums}, sum(decided)::bigint, sum(matched)::bigint FROM call_hours WHERE hour >= $1",  # noqa: S608 - no value is put in
+        since,
+    )
+    *calls, decided, matched = (each or 0 for each in together or (0,) * 6)
+    return Totals(
+        since,
+        {name: (Calls(*of_store), loads.get(name, {})) for name, *of_store in of_stores},
+        Calls(*calls),
+        decided,
+        matched,
+    )
 
 
 async def stores(connection: Connection, named: Collection[str], *, everything: bool = False) -> list[Store]:
@@ -176,6 +236,9 @@ async def known_listings(connection: Connection) -> dict[str, int]:
 
 
 async def forget_hours(connection: Connection) -> None:
-    """What no decision looks at any more."""
-    await connection.execute("DELETE FROM store_hours WHERE hour < now() - interval '26 hours'")
-    await connection.execute("DELETE FROM call_hours WHERE hour < now() - interval '26 hours'")
+    """What nobody can ask for any more."""
+    for table in ("store_hours", "store_load_hours", "call_hours"):
+        await connection.execute(
+            f"DELETE FROM {table} WHERE hour < now() - make_interval(hours => $1)",  # noqa: S608 - of the three above
+            HOURS_KEPT + 1,
+        )

@@ -31,10 +31,10 @@ class Calls:
         return {
             "requests": self.requests,
             "hits": self.hits,
-            "hit_rate": _rounded(self.hit_rate),
+            "hit_rate": ratio(self.hit_rate),
             "client": self.client_calls,
             "upstream": self.upstream_calls,
-            "reduction": _rounded(self.reduction),
+            "reduction": ratio(self.reduction),
         }
 
 
@@ -43,5 +43,6 @@ def client_calls_of(rows: int, per_page: int) -> int:
     return max(1, -(-rows // per_page))
 
 
-def _rounded(ratio: float | None) -> float | None:
-    return None if ratio is None else round(ratio, 4)
+def ratio(fraction: float | None) -> float | None:
+    """As it is told."""
+    return None if fraction is None else round(fraction, 4)

@@ -10,7 +10,9 @@ from matcher.errors import DatabaseUnavailable
 from matcher.migration import migrate
 from matcher.queue_view import claimable
 from proxy import keys
+from proxy.adapters.tracking import HOURS_KEPT
 from proxy.domain.purge import parse_purge
+from proxy.domain.review import whole_number
 from proxy.domain.wire import BrokenBody, decode_json
 from proxy.errors import BadRequest, Degraded
 from proxy.handlers.middleware import json_response
@@ -66,6 +68,15 @@ def json_object(body: bytes) -> dict[str, object]:
     if not isinstance(parsed, dict):
         raise BadRequest("The body must be a JSON object.")
     return parsed
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """What the proxy saved, of each store and altogether, in the last `hours`."""
+    hours = whole_number(request.query.get("hours", "24"), "hours", HOURS_KEPT, least=1)
+    try:
+        return json_response(await request.app[keys.NUMBERS].read(hours))
+    except DatabaseUnavailable as error:
+        raise Degraded("The database is away.", 5) from error
 
 
 async def purge(request: web.Request) -> web.Response:

@@ -32,6 +32,7 @@ from proxy.services.access import WANTED
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+INVENTORIES = (Kind.INVENTORY.value, "store")
 OPERATORS_PATHS = ("/api/admin", "/admin", "/metrics")
 LOG_IN = "/admin/login"
 OPEN = "/admin/static/"
@@ -102,7 +103,9 @@ def observed(
             stores = dict.fromkeys(stores, 1)  # a client that has the answer would have asked once
         client_calls = sum(stores.values()) or 1
         metrics.served(kind, stores, client_calls, decision.age_s)
-        app[keys.DEMAND].answered(stores, client_calls, decision, good=status in (200, 304))
+        good = status in (200, 304)
+        load_s = seconds if good and kind in INVENTORIES else None
+        app[keys.DEMAND].answered(stores, client_calls, decision, good=good, load_s=load_s)
     if kind == Kind.RELEASE.value:
         app[keys.RELEASES].asked_for(request.rel_url.raw_path)
     if not log.is_enabled_for(logging.INFO):

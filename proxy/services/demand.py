@@ -13,6 +13,7 @@ from matcher.database import Database
 from matcher.errors import DatabaseUnavailable
 from proxy.adapters import tracking
 from proxy.adapters.tracking import Counted
+from proxy.domain.loads import bucket_of
 from proxy.domain.policy import Decision, Source
 
 FLUSH_S = 5.0
@@ -30,15 +31,29 @@ class Demand:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _stores: dict[str, Counted] = field(default_factory=dict)
     _together: Counted = field(default_factory=Counted)
+    _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def answered(self, stores: Mapping[str, int], client_calls: int, decision: Decision, *, good: bool) -> None:
-        """What would have taken `client_calls` was answered, of them so many of each of `stores`."""
+    def answered(
+        self,
+        stores: Mapping[str, int],
+        client_calls: int,
+        decision: Decision,
+        *,
+        good: bool,
+        load_s: float | None = None,
+    ) -> None:
+        """What would have taken `client_calls` was answered, of them so many of each of `stores`.
+
+        `load_s`: it was an inventory, and that took so many seconds.
+        """
         hit = decision.source is Source.HIT
         _count(self._together, hit, client_calls)
         for username, calls in stores.items():
             if (counted := self._counted(username)) is None:
                 continue
             _count(counted, hit, calls)
+            if load_s is not None:
+                counted.loads[bucket_of(load_s)] += 1
             # What was only passed on tells not that a store is looked at; what cost a call of its own replaced none.
             if good and decision.source is not Source.BYPASS:
                 counted.asked_at.append(self.now())
@@ -55,6 +70,11 @@ class Demand:
         if counted := self._counted(username):
             counted.check_calls += calls
 
+    def decided(self, *, matched: bool) -> None:
+        """A match job ended with a word on its release."""
+        self._together.decided += 1
+        self._together.matched += matched
+
     async def run(self) -> None:
         """Writes for ever; while the database is away it counts on."""
         while True:
@@ -66,17 +86,18 @@ class Demand:
         await self._try_to_flush()
 
     async def flush(self) -> None:
-        """Raises DatabaseUnavailable; then nothing is lost."""
-        if not self._stores and self._together == Counted():
-            return
-        stores, together = self._stores, self._together
-        self._stores, self._together = {}, Counted()
-        try:
-            async with self.database.transaction() as connection:
-                await tracking.count(connection, stores, together)
-        except DatabaseUnavailable:
-            self._put_back(stores, together)
-            raise
+        """All that was counted before is in the database then. Raises DatabaseUnavailable; then nothing is lost."""
+        async with self._flushing:
+            if not self._stores and self._together == Counted():
+                return
+            stores, together = self._stores, self._together
+            self._stores, self._together = {}, Counted()
+            try:
+                async with self.database.transaction() as connection:
+                    await tracking.count(connection, stores, together)
+            except DatabaseUnavailable:
+                self._put_back(stores, together)
+                raise
 
     async def _try_to_flush(self) -> None:
         try:
