@@ -35,7 +35,7 @@ from proxy.domain.schedule import Pace
 from proxy.domain.visibility import OperatorCredential
 from proxy.domain.webhook import signing_key
 from proxy.errors import MethodNotAllowed, NotFound
-from proxy.handlers import admin, admin_matches, admin_queue, admin_stores, discogs, operations, stores
+from proxy.handlers import admin, admin_matches, admin_queue, admin_stores, discogs, openapi, operations, stores
 from proxy.handlers.middleware import MIDDLEWARES, on_prepare
 from proxy.services.access import AccessService, credentials_of
 from proxy.services.checks import CheckService
@@ -113,6 +113,7 @@ ROUTES = [
     web.get("/metrics", operations.metrics),
     web.get("/api/stores/{store}/inventory", stores.inventory),
     web.get("/api/feed", stores.feed),
+    web.get("/api/openapi.json", openapi.openapi),
     web.post("/api/admin/process-queue", admin.process_queue),
     web.post("/api/admin/purge", admin.purge),
     web.get("/api/admin/metrics", admin.metrics),

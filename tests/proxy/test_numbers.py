@@ -70,9 +70,9 @@ async def day(shop: Shop, proxy: Proxy) -> None:
 
 def is_quiet(found: dict[str, Any], discogs: SimulatedDiscogs) -> bool:
     """All is matched, and no call is under way."""
-    return found["queue"]["queued"] + found["queue"]["processing"] == 0 and found["api_calls"]["upstream"] == len(
-        discogs.calls
-    )
+    waiting: int = found["queue"]["queued"] + found["queue"]["processing"]
+    upstream: int = found["api_calls"]["upstream"]
+    return waiting == 0 and upstream == len(discogs.calls)
 
 
 @pytest.mark.slow
