@@ -399,6 +399,9 @@ ALTER TABLE stores
   ADD COLUMN IF NOT EXISTS asked_at timestamptz[] NOT NULL DEFAULT '{}';
 
 COMMENT ON COLUMN stores.requested_at IS 'when somebody last asked for it; 1970: nobody has';
+ALTER TABLE stores ADD COLUMN IF NOT EXISTS paused_at timestamptz;
+
+COMMENT ON COLUMN stores.paused_at IS 'an operator stopped its scheduled checks; who asks for it still gets it checked';
 COMMENT ON COLUMN stores.pinned IS 'an operator wants it tracked, whoever asks for it';
 COMMENT ON COLUMN stores.tracked IS 'checked by schedule, as it was asked for often enough';
 COMMENT ON COLUMN stores.asked_at IS 'of the last three requests, newest first';

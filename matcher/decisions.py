@@ -724,6 +724,18 @@ async def match(connection: Connection, match_id: int) -> ReviewedMatch | None:
     return next(iter(await _reviewed(connection, [match_id])), None)
 
 
+async def matches_of(connection: Connection, release_id: int) -> list[ReviewedMatch]:
+    """All of a release, in the order of its tracks: also what was rejected, or is dead."""
+    rows = await connection.fetch(
+        f"""
+        {MATCHES} WHERE m.release_id = $1 AND m.track_index IS NOT NULL AND m.match_url IS NOT NULL
+        ORDER BY m.track_index, m.sub_index NULLS FIRST, m.id
+        """,
+        release_id,
+    )
+    return [ReviewedMatch(*row) for row in rows]
+
+
 async def _reviewed(connection: Connection, match_ids: Sequence[int]) -> list[ReviewedMatch]:
     rows = await connection.fetch(f"{MATCHES} WHERE m.id = ANY($1::bigint[])", match_ids)
     return [ReviewedMatch(*row) for row in rows]
@@ -756,3 +768,31 @@ async def history(connection: Connection, release_id: int) -> list[PastDecision]
         HISTORY_MAX,
     )
     return [PastDecision(*row) for row in rows]
+
+
+async def decided_since(
+    connection: Connection,
+    release_id: int,
+    seen: int,
+    own: int,
+    track: tuple[int | None, int | None] | None = None,
+) -> PastDecision | None:
+    """What was decided last after decision `seen`, before the `own` decisions made just now.
+
+    Of a release as a whole, or of a `track` (its index and that of its sub-track), what concerns it.
+    """
+    row = await connection.fetchrow(
+        """
+        SELECT id, track_index, sub_index, match_id, match_url, action, decided_by, decided_at
+        FROM match_decisions
+        WHERE release_id = $1 AND id > $2
+          AND ($3 OR match_id IS NULL OR (track_index IS NOT DISTINCT FROM $4 AND sub_index IS NOT DISTINCT FROM $5))
+        ORDER BY id DESC OFFSET $6 LIMIT 1
+        """,
+        release_id,
+        seen,
+        track is None,
+        *(track or (None, None)),
+        own,
+    )
+    return PastDecision(*row) if row else None

@@ -37,6 +37,7 @@ from proxy.domain.webhook import signing_key
 from proxy.errors import MethodNotAllowed, NotFound
 from proxy.handlers import admin, admin_matches, admin_queue, admin_stores, discogs, openapi, operations, stores
 from proxy.handlers.middleware import MIDDLEWARES, on_prepare
+from proxy.handlers.page_routes import PAGES
 from proxy.services.access import AccessService, credentials_of
 from proxy.services.checks import CheckService
 from proxy.services.copies import Copies
@@ -54,6 +55,7 @@ from proxy.services.purge import PurgeService
 from proxy.services.queue import QueueService
 from proxy.services.release import ReleaseService
 from proxy.services.review import ReleaseAction, ReviewService
+from proxy.services.review_pages import ReviewPages
 from proxy.services.scheduler import Scheduler
 from proxy.services.shared_cache import SharedCache
 from proxy.services.store_admin import StoreAdmin
@@ -121,6 +123,8 @@ ROUTES = [
     web.put("/api/admin/stores/{store}", admin_stores.add),
     web.delete("/api/admin/stores/{store}", admin_stores.remove),
     web.post("/api/admin/stores/{store}/sync", admin_stores.sync),
+    web.post("/api/admin/stores/{store}/pause", admin_stores.pause),
+    web.post("/api/admin/stores/{store}/resume", admin_stores.resume),
     web.post("/api/admin/stores/{store}/listings/{listing}/hide", admin_stores.hide),
     web.get("/api/admin/matches", admin_matches.listed),
     *(web.post(f"/api/admin/matches/{{match}}/{action}", admin_matches.decides(action)) for action in REVIEWED),
@@ -136,6 +140,7 @@ ROUTES = [
     *(web.route("*", path, unknown_own_path) for path in ("/healthz", "/readyz", "/metrics")),
     web.route("*", "/api", unknown_own_path),
     web.route("*", "/api/{rest:.*}", unknown_own_path),
+    *PAGES,
     web.route("*", "/admin", unknown_own_path),
     web.route("*", "/admin/{rest:.*}", unknown_own_path),
     web.route("*", "/{path:.*}", discogs.discogs),
@@ -299,6 +304,9 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         app[keys.REVIEW] = ReviewService(database, decided, record_match_rejected if settings.webhook_url else None)
         app[keys.QUEUE] = QueueService(database, wake)
         app[keys.NUMBERS] = Numbers(database, demand, discogs_api)
+        app[keys.REVIEW_PAGES] = ReviewPages(
+            database, releases.fetch_for_matching, content_max_age_s=settings.content_max_age_ms / 1000
+        )
         yield
     await mirror.stop()
     await app[keys.INVENTORY].stop()

@@ -29,6 +29,7 @@ from proxy.services.purge import PurgeService
 from proxy.services.queue import QueueService
 from proxy.services.release import ReleaseService
 from proxy.services.review import ReviewService
+from proxy.services.review_pages import ReviewPages
 from proxy.services.scheduler import Scheduler
 from proxy.services.store_admin import StoreAdmin
 from proxy.services.stores import StoreService
@@ -59,6 +60,7 @@ STORE_ADMIN = web.AppKey("store_admin", StoreAdmin)
 ORDERS = web.AppKey("orders", Orders)
 MIRROR = web.AppKey("mirror", MirrorService)
 REVIEW = web.AppKey("review", ReviewService)
+REVIEW_PAGES = web.AppKey("review_pages", ReviewPages)
 STORES = web.AppKey("stores", StoreService)
 WEBHOOKS = web.AppKey("webhooks", WebhookService)
 """Only where there is a receiver."""

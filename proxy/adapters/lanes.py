@@ -160,6 +160,14 @@ class Lanes:
         """Somebody waits for budget."""
         return bool(self._queues)
 
+    def by_lane(self) -> dict[Lane, tuple[int, int]]:
+        """How many calls of each lane count now, and how many wait in this process."""
+        counted = self.budget.counted(self.clock())
+        return {
+            lane: (counted[lane], sum(len(waiting) for queue, waiting in self._queues.items() if queue.lane is lane))
+            for lane in Lane
+        }
+
     def _see(self, turn: Turn) -> None:
         self.budget.sharers = 1
         self.budget.see_others(turn.others)

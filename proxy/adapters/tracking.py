@@ -171,7 +171,8 @@ async def stores(connection: Connection, named: Collection[str], *, everything: 
                CASE WHEN s.sweep_ids IS NULL THEN 0 ELSE s.sweep_page END AS sweep_page,
                CASE WHEN s.sweep_ids IS NULL THEN s.listings_total ELSE s.sweep_items END AS items,
                s.checked_at, s.reconciled_at, s.asked_at, s.pinned OR s.username = ANY($1::text[]) AS is_pinned,
-               s.tracked AS is_tracked, coalesce(s.lease_until > now(), false) AS is_leased,
+               s.tracked AS is_tracked, s.paused_at IS NOT NULL AS is_paused,
+               coalesce(s.lease_until > now(), false) AS is_leased,
                (SELECT min(fetched_at) FROM mirror_listings
                 WHERE store_username = s.username AND gone_at IS NULL) AS oldest_at,
                coalesce(h.replaced_calls, 0)::bigint AS replaced_calls,
@@ -220,6 +221,18 @@ async def track(connection: Connection, usernames: Collection[str]) -> None:
 
 async def pin(connection: Connection, username: str) -> None:
     await connection.execute("UPDATE stores SET pinned = true WHERE username = $1", username)
+
+
+async def pause(connection: Connection, username: str, *, paused: bool) -> None:
+    """Doing it twice is doing it once."""
+    await connection.execute(
+        """
+        UPDATE stores SET paused_at = CASE WHEN $2 THEN coalesce(paused_at, now()) END
+        WHERE username = $1 AND (paused_at IS NOT NULL) <> $2
+        """,
+        username,
+        paused,
+    )
 
 
 async def known_listings(connection: Connection) -> dict[str, int]:

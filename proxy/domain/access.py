@@ -31,6 +31,20 @@ REVIEWERS_MAY = frozenset(
         "POST /api/admin/releases/{release}/reject",
         "POST /api/admin/releases/{release}/no-audio",
         "DELETE /api/admin/releases/{release}/no-audio",
+        "GET /admin",
+        "GET /admin/review",
+        "GET /admin/following",
+        "GET /admin/releases/{release}",
+        "POST /admin/logout",
+        "POST /admin/matches/{match}/approve",
+        "POST /admin/matches/{match}/reject",
+        "POST /admin/matches/{match}/undo",
+        "POST /admin/releases/{release}/approve",
+        "POST /admin/releases/{release}/reject",
+        "POST /admin/releases/{release}/no-audio",
+        "POST /admin/releases/{release}/undo-no-audio",
+        "POST /admin/releases/{release}/undo",
+        "POST /admin/releases/{release}/tracks/{track}/match",
     }
 )
 """Method and pattern of the route; everything else is the admin's."""

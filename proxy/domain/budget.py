@@ -11,6 +11,7 @@ matching a fifth each. Background work is paced: its calls keep a distance that 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -189,6 +190,11 @@ class Budget:
 
     def own_calls(self) -> Sequence[Reservation]:
         return tuple(self._own)
+
+    def counted(self, now: float) -> Counter[Lane]:
+        """The calls that count now, by lane; those of the other processes as they were last seen."""
+        self._forget(now)
+        return Counter(each.lane for each in (*self._own, *self._others))
 
     # --- learning ---
 

@@ -93,6 +93,8 @@ class Store:
     """In STORES, or wanted by an operator."""
     is_tracked: bool = False
     """By the last decision."""
+    is_paused: bool = False
+    """An operator wants it checked only when it is asked for."""
     is_leased: bool = False
     """Some process works on it now."""
     replaced_calls: int = 0

@@ -45,6 +45,19 @@ async def sync(request: web.Request) -> web.Response:
         return _reported(await request.app[keys.STORE_ADMIN].sync(username, request[keys.TRACE].request_id, SYNC_S))
 
 
+async def pause(request: web.Request) -> web.Response:
+    return await _paused(request, paused=True)
+
+
+async def resume(request: web.Request) -> web.Response:
+    return await _paused(request, paused=False)
+
+
+async def _paused(request: web.Request, *, paused: bool) -> web.Response:
+    with needs_the_database():
+        return json_response(await request.app[keys.STORE_ADMIN].pause(_username(request), paused=paused))
+
+
 async def hide(request: web.Request) -> web.Response:
     """Of a record that was sold elsewhere: nobody sees it any more; asking twice is asking once."""
     username, listing_id = _username(request), _listing_id(request)
@@ -63,10 +76,15 @@ def _listing_id(request: web.Request) -> int:
 
 def _username(request: web.Request) -> str:
     """In lower case. Raises BadRequest."""
+    return username_from(request, request.match_info["store"])
+
+
+def username_from(request: web.Request, named: str) -> str:
+    """In lower case. Raises BadRequest."""
     try:
-        return username_of(request, request.match_info["store"])
+        return username_of(request, named)
     except NotFound:
-        raise BadRequest(f"{request.match_info['store']!r} cannot be a username of Discogs.") from None
+        raise BadRequest(f"{named[:100]!r} cannot be a username of Discogs.") from None
 
 
 def _reported(report: Report) -> web.Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,15 @@ Json = dict[str, object]
 RecordRejected = Callable[[Connection, int, Mapping[str, object]], Awaitable[None]]
 """Told the release and the match, last in the transaction that rejects it."""
 
+VERBS = {
+    "approve": "approved",
+    "reject": "rejected",
+    "set": "set another URL for",
+    "undo": "took back a decision on",
+    "no_audio": "said that there is no audio, ever, for",
+}
+"""What somebody did, by the action's name."""
+
 DECIDE = {Action.APPROVE: decisions.approve, Action.REJECT: decisions.reject, Action.UNDO: decisions.undo}
 
 
@@ -42,6 +51,8 @@ DECIDE_RELEASE = {
     ReleaseAction.NO_AUDIO: decisions.no_audio,
     ReleaseAction.UNDO_NO_AUDIO: decisions.undo_no_audio,
 }
+EACH_MATCH = (ReleaseAction.APPROVE, ReleaseAction.REJECT)
+"""A decision each; the others are one of the release."""
 REJECTING = (ReleaseAction.REJECT, ReleaseAction.NO_AUDIO)
 
 
@@ -62,27 +73,47 @@ class ReviewService:
             "next": None if after is None else encoded_cursor(asked.status, after),
         }
 
-    async def decide(self, action: Action, match_id: int, by: str, caller: Caller) -> Json:
+    async def decide(self, action: Action, match_id: int, by: str, caller: Caller, seen: int | None = None) -> Json:
+        """`seen`: the last decision that he knew of; one made since about the same track is not overruled."""
         async with self._transaction() as connection:
             if caller.stores is not None:
                 await _must_sell(connection, caller.stores, await decisions.release_of(connection, match_id))
             decided = await DECIDE[action](connection, match_id, by)
+            await _must_be_new(connection, decided, seen)
             now = await decisions.match(connection, match_id)
             if action is Action.REJECT and decided.changed and self.record_rejected:
                 await self.record_rejected(connection, decided.release_id, _rejected(decided))
         return self._decided(decided, now)
 
-    async def set_url(self, release_id: int, track_index: int, own: OwnUrl, caller: Caller) -> Json:
+    async def set_url(
+        self, release_id: int, track_index: int, own: OwnUrl, caller: Caller, seen: int | None = None
+    ) -> Json:
         async with self._transaction() as connection:
             await _must_sell(connection, caller.stores, release_id)
             decided = await decisions.set_url(connection, release_id, track_index, own.sub_index, own.playable, own.by)
+            await _must_be_new(connection, decided, seen)
             now = await decisions.match(connection, decided.match_id)
         return self._decided(decided, now)
 
-    async def decide_release(self, action: ReleaseAction, release_id: int, by: str, caller: Caller) -> Json:
+    async def undo_all(self, match_ids: Sequence[int], by: str, caller: Caller) -> Json:
+        """Take the last decision of each back, or of none."""
+        async with self._transaction() as connection:
+            for match_id in match_ids:
+                await _must_sell(connection, caller.stores, await decisions.release_of(connection, match_id))
+            undone = [await decisions.undo(connection, match_id, by) for match_id in match_ids]
+        for release_id in {each.release_id for each in undone if each.changed}:
+            self.on_decided(release_id)
+        return {"changed": any(each.changed for each in undone)}
+
+    async def decide_release(
+        self, action: ReleaseAction, release_id: int, by: str, caller: Caller, seen: int | None = None
+    ) -> Json:
         async with self._transaction() as connection:
             await _must_sell(connection, caller.stores, release_id)
             decided = await DECIDE_RELEASE[action](connection, release_id, by)
+            if seen is not None and decided.changed:
+                own = max(1, len(decided.matches)) if action in EACH_MATCH else 1
+                _must_be_latest(await decisions.decided_since(connection, release_id, seen, own))
             now = [await decisions.match(connection, each.match_id) for each in decided.matches]
             if action in REJECTING and self.record_rejected:
                 for each in decided.matches:
@@ -119,6 +150,21 @@ async def _must_sell(connection: Connection, stores: Collection[str] | None, rel
     """Raises NotFound where the reviewer is limited to stores that do not: he is not told more."""
     if stores is not None and not await is_sold_by(connection, stores, release_id):
         raise NotFound(f"Release {release_id} is none of the stores that you may review: {', '.join(sorted(stores))}.")
+
+
+async def _must_be_new(connection: Connection, decided: Decided, seen: int | None) -> None:
+    """Raises Conflict, which takes the decision back, where somebody decided the track after what `seen` tells."""
+    if seen is None or not decided.changed:
+        return
+    track = (decided.track_index, decided.sub_index)
+    _must_be_latest(await decisions.decided_since(connection, decided.release_id, seen, 1, track))
+
+
+def _must_be_latest(other: PastDecision | None) -> None:
+    """Raises Conflict."""
+    if other is not None:
+        what = "this release" if other.match_id is None else "this track's match"
+        raise Conflict(f"{other.decided_by} {VERBS[other.action]} {what} meanwhile: your decision was not kept.")
 
 
 def _match(match: ReviewedMatch) -> Json:

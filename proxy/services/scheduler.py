@@ -166,7 +166,7 @@ class Scheduler:
         stores = await self.watched()
         now = self.clock()
         if not self._held.holds(ALL, now):
-            free = [each for each in stores if not self._held.holds(each.username, now)]
+            free = [each for each in stores if not (each.is_paused or self._held.holds(each.username, now))]
             for task in choose(free, self.pace, self.now(), self._running):
                 self._start(task)
         self._measure(stores)

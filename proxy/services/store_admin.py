@@ -97,6 +97,14 @@ class StoreAdmin:
         async with self.database.connection() as connection:
             await mirror.forget(connection, username)
 
+    async def pause(self, username: str, *, paused: bool) -> Json:
+        """Check a store only when it is asked for, or by schedule again; how it is then. Raises NotFound."""
+        _row_of(await self.listed(), username)
+        async with self.database.connection() as connection:
+            await tracking.pause(connection, username, paused=paused)
+        self.scheduler.wake()
+        return _row_of(await self.listed(), username)
+
     async def sync(self, username: str, request_id: str, at_most_s: float) -> Report:
         """Check a store that is known now, and tell what was found. Raises ProxyError."""
         _row_of(await self.listed(), username)
@@ -166,6 +174,7 @@ class StoreAdmin:
             "username": store.username,
             "tracked": self._why(store) if is_tracked else None,
             "mirrored": store.is_mirrored,
+            "paused": store.is_paused,
             "items": store.items,
             "checked_at": _told(store.checked_at),
             "reconciled_at": _told(store.reconciled_at),

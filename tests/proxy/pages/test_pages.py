@@ -1,0 +1,216 @@
+"""The operator's page without a browser: its headers, forms, limits and what it refuses."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from proxy import keys
+from tests.conftest import STORE, Proxy, StartProxy
+from tests.proxy.pages.reviewing import REVIEWERS, TOKENS, ask, matched, matches, seen, send
+
+
+@pytest.fixture
+async def proxy(start_proxy: StartProxy) -> Proxy:
+    found = await start_proxy(STORES=STORE, REVIEW_TOKENS=REVIEWERS)
+    await matched(found)
+    return found
+
+
+def released(body: str) -> list[int]:
+    return [int(each) for each in re.findall(r'class="title" href="/admin/releases/(\d+)"', body)]
+
+
+async def test_every_page_bears_a_strict_policy_and_lets_youtube_know_where_from(start_proxy: StartProxy) -> None:
+    proxy = await start_proxy(REVIEW_TOKENS=REVIEWERS)
+    for path in ("/admin/login", "/admin/review", "/admin/stores", "/admin/queue", "/admin/cache", "/admin/budget"):
+        response, body = await seen(proxy, path, "admin")
+        assert response.status == 200
+        policy = dict(each.split(" ", 1) for each in response.headers["Content-Security-Policy"].split("; "))
+        assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+        assert policy["script-src"] == policy["style-src"] == policy["form-action"] == "'self'"
+        assert "unsafe" not in str(policy)
+        assert response.headers["Referrer-Policy"] == "strict-origin-when-cross-origin"
+        assert response.headers["Cache-Control"] == "no-store"
+        assert "Access-Control-Allow-Origin" not in response.headers
+        assert not re.search(r"<script(?! src=)|<style|\son\w+=|style=", body)
+
+
+async def test_static_files_are_found_unchanged(start_proxy: StartProxy) -> None:
+    proxy = await start_proxy()
+    for name, kind in (("admin.css", "text/css"), ("admin.js", "text/javascript")):
+        response, _ = await proxy.get(f"/admin/static/{name}")
+        assert (response.status, response.content_type) == (200, kind)
+        again, body = await proxy.get(f"/admin/static/{name}", If_None_Match=response.headers["ETag"])
+        assert (again.status, body) == (304, b"")
+    for name in ("nothing.css", "..%2fbase.html", "base.html"):
+        response, _ = await proxy.get(f"/admin/static/{name}")
+        assert response.status == 404
+
+
+async def test_who_is_not_logged_in_sees_the_form_alone(start_proxy: StartProxy) -> None:
+    proxy = await start_proxy()
+    response, _ = await proxy.get("/admin/review?tab=approved")
+    assert (response.status, response.headers["Location"]) == (
+        303,
+        "/admin/login?next=%2Fadmin%2Freview%3Ftab%3Dapproved",
+    )
+    for strange in (
+        "https://evil.example/",
+        "//evil.example",
+        "/admin\\@evil",
+        "/administrator",
+        "javascript:alert(1)",
+    ):
+        _, body = await proxy.get(f"/admin/login?next={strange}")
+        assert 'name="next" value="/admin"' in body.decode()
+
+
+async def test_guessing_is_limited(start_proxy: StartProxy) -> None:
+    proxy = await start_proxy()
+    statuses = []
+    for _ in range(12):
+        response, body = await proxy.request(
+            "POST",
+            "/admin/login",
+            data="token=wrong",
+            Content_Type="application/x-www-form-urlencoded",
+            Origin=proxy.url,
+        )
+        statuses.append(response.status)
+    assert statuses[:10] == [401] * 10
+    assert statuses[-1] == 429
+    assert int(response.headers["Retry-After"]) > 0
+    assert "Too many wrong tokens" in body.decode()
+
+
+async def test_a_form_of_another_site_changes_nothing(proxy: Proxy) -> None:
+    match = (await matches(proxy))[0]
+    form: dict[str, object] = {"release": match["release_id"]}
+    response, _ = await send(proxy, f"/admin/matches/{match['id']}/reject", form, Origin="https://evil.example")
+    assert response.status == 403
+    assert match["id"] in [each["id"] for each in await matches(proxy)]
+
+
+async def test_the_list_is_paged_without_gap_or_double_and_what_is_for_sale_comes_first(proxy: Proxy) -> None:
+    async with proxy.app[keys.DATABASE].transaction() as connection:
+        await connection.execute("UPDATE track_matches SET approved = false WHERE verified_at IS NULL")
+        expected = await connection.fetchval("SELECT count(DISTINCT release_id) FROM track_matches")
+        gone = await connection.fetchval("SELECT min(release_id) FROM track_matches")
+        await connection.execute("UPDATE mirror_listings SET gone_at = now() WHERE release_id = $1", gone)
+    found: list[int] = []
+    path: str | None = "/admin/review"
+    while path:
+        _, body = await seen(proxy, path)
+        found += released(body)
+        following = re.search(r'rel="next" href="([^"]+)"', body)
+        path = following[1].replace("&amp;", "&") if following else None
+    assert len(found) == len(set(found)) == expected > 30
+    assert found[-1] == gone
+
+
+async def test_a_decision_leads_on_until_nothing_is_pending(proxy: Proxy) -> None:
+    _, body = await seen(proxy, "/admin/review")
+    order = released(body)
+    visited = []
+    path = f"/admin/releases/{order[0]}"
+    for _ in range(200):
+        _, body = await seen(proxy, path)
+        if "/admin/releases/" not in path:
+            break
+        visited.append(int(re.findall(r"\d+", path)[0]))
+        fields = dict(re.findall(r'name="(release|at|seen|pending)" value="([^"]*)"', body))
+        waiting = re.findall(r'data-pending.*?action="(/admin/matches/\d+/)approve"', body, re.DOTALL)
+        response, _ = await send(proxy, f"{waiting[0]}{'reject' if len(visited) % 2 else 'approve'}", fields)
+        assert response.status == 303
+        path = response.headers["Location"]
+    assert list(dict.fromkeys(visited)) == order
+    assert "Nothing waits for you" in body
+
+
+async def test_repeated_taps_are_one_decision(proxy: Proxy) -> None:
+    match = (await matches(proxy))[0]
+    form: dict[str, object] = {"release": match["release_id"], "seen": 0, "pending": 1}
+    for _ in range(3):
+        response, _ = await send(proxy, f"/admin/matches/{match['id']}/approve", form)
+        assert response.status == 303
+    _, told = await ask(proxy, "GET", f"/api/admin/releases/{match['release_id']}/decisions")
+    assert len(told["decisions"]) == 1
+
+
+async def test_an_outdated_decision_is_not_kept(proxy: Proxy) -> None:
+    match = (await matches(proxy))[0]
+    release_id = match["release_id"]
+    form: dict[str, object] = {"release": release_id, "seen": 0, "pending": 1}
+    await send(proxy, f"/admin/matches/{match['id']}/approve", form, "anna")
+    for path, fields in (
+        (f"/admin/matches/{match['id']}/reject", form),
+        (f"/admin/releases/{release_id}/no-audio", form),
+        (f"/admin/releases/{release_id}/tracks/{match['track_index']}/match", form | {"url": "https://a.example/b"}),
+    ):
+        response, body = await send(proxy, path, fields, "boris")
+        assert response.status == 409
+        assert "anna approved this track&#39;s match meanwhile: your decision was not kept." in body
+    _, told = await ask(proxy, "GET", f"/api/admin/releases/{release_id}/decisions")
+    assert [each["decided_by"] for each in told["decisions"]] == ["anna"]
+
+
+async def test_a_reviewer_reviews_what_his_stores_sell_and_nothing_else(proxy: Proxy) -> None:
+    match = (await matches(proxy))[0]
+    _, body = await seen(proxy, "/admin/review", "carl")
+    assert released(body) == []
+    assert "/admin/stores" not in body
+    for path in (f"/admin/releases/{match['release_id']}",):
+        response, _ = await seen(proxy, path, "carl")
+        assert response.status == 404
+    response, _ = await send(proxy, f"/admin/matches/{match['id']}/approve", {"release": match["release_id"]}, "carl")
+    assert response.status == 404
+    for path in ("/admin/stores", "/admin/queue", "/admin/cache", "/admin/budget", "/admin/budget.json"):
+        response, _ = await seen(proxy, path, "anna")
+        assert response.status == 403
+    for path in ("/admin/purge", "/admin/stores", f"/admin/queue/{match['release_id']}/requeue"):
+        response, _ = await send(proxy, path, {}, "anna")
+        assert response.status == 403
+    assert len(TOKENS) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "status"),
+    [
+        ("/admin/matches/x/approve", {"release": 1}, 400),
+        ("/admin/matches/1/approve", {}, 400),
+        ("/admin/matches/999999/approve", {"release": 1}, 404),
+        ("/admin/releases/0/approve", {}, 400),
+        ("/admin/releases/1/tracks/0/match", {"url": "javascript:alert(1)"}, 400),
+        ("/admin/releases/1/undo", {"matches": "1,x"}, 400),
+        ("/admin/stores", {"username": "../x"}, 400),
+        ("/admin/stores/nobody/pause", {}, 404),
+        ("/admin/queue/5/requeue", {}, 404),
+        ("/admin/purge", {"kind": "all", "what": "x"}, 400),
+        ("/admin/purge", {"kind": "release", "what": "x"}, 400),
+        ("/admin/purge", {"kind": "path", "what": "x"}, 400),
+    ],
+)
+async def test_what_cannot_be_done_is_told_on_a_page(
+    start_proxy: StartProxy, path: str, form: dict[str, object], status: int
+) -> None:
+    proxy = await start_proxy(REVIEW_TOKENS=REVIEWERS)
+    response, body = await send(proxy, path, form, "admin")
+    assert response.status == status
+    assert 'role="alert"' in body
+
+
+@pytest.mark.parametrize("query", ["tab=odd", "cursor=!", f"q={'a' * 201}"])
+async def test_a_list_that_cannot_be_is_told(start_proxy: StartProxy, query: str) -> None:
+    response, body = await seen(await start_proxy(), f"/admin/review?{query}", "admin")
+    assert response.status == 400
+    assert 'role="alert"' in body
+
+
+async def test_a_paused_store_is_checked_only_when_it_is_asked_for(proxy: Proxy) -> None:
+    for action, paused in (("pause", True), ("pause", True), ("resume", False)):
+        status, row = await ask(proxy, "POST", f"/api/admin/stores/{STORE}/{action}")
+        assert (status, row["paused"]) == (200, paused)
+    status, _ = await ask(proxy, "POST", "/api/admin/stores/nobody_here/pause")
+    assert status == 404
