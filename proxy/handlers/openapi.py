@@ -131,6 +131,7 @@ STORE = record(
     username=TEXT,
     tracked={"enum": ["settings", "operator", "requests", None]},
     mirrored=FLAG,
+    paused=FLAG,
     items=nullable(COUNT),
     checked_at=nullable(TIME),
     reconciled_at=nullable(TIME),
@@ -364,6 +365,10 @@ PATHS: Mapping[str, Mapping[str, Json]] = {
     "/api/admin/stores/{store}/sync": {
         "post": admin("Check a store now.", SYNCED, OF_STORES, STORE_NAME, statuses=(200, 202))
     },
+    "/api/admin/stores/{store}/pause": {
+        "post": admin("Check a store only when somebody asks for it.", STORE, (404,), STORE_NAME)
+    },
+    "/api/admin/stores/{store}/resume": {"post": admin("Check it by schedule again.", STORE, (404,), STORE_NAME)},
     "/api/admin/stores/{store}/listings/{listing}/hide": {
         "post": admin(
             "Show a listing to nobody until the next check has seen how it is.",

@@ -97,7 +97,7 @@ def moment(text: str | None) -> datetime | None:
 
 
 def percent(ratio: float | None) -> str:
-    return "–" if ratio is None else f"{ratio * 100:.1f} %"
+    return "–" if ratio is None else f"{ratio * 100:.1f} %".replace("-", "−")
 
 
 def milliseconds(number: float | None) -> str:
