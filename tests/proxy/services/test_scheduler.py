@@ -168,6 +168,17 @@ async def test_a_wanted_store_that_is_gone_stays_known_and_is_tried_again_after_
     assert json.loads((await proxy.get("/readyz"))[1])["status"] == "ready"
 
 
+async def test_a_paused_store_is_left_alone_until_it_goes_on(shops: Shops) -> None:
+    await shops.make_known(STORE, OTHER)
+    async with shops.database.connection() as connection:
+        await tracking.pause(connection, STORE, paused=True)
+    proxy = await shops.proxy(STORES=f"{STORE},{OTHER}")
+    await until(lambda: shops.is_true(OTHER))
+    assert shops.calls() == 0
+    await proxy.app[keys.STORE_ADMIN].pause(STORE, paused=False)
+    await until(shops.is_true)
+
+
 async def test_what_failed_is_left_alone_for_a_while(shops: Shops) -> None:
     shops.discogs.add_fault(Fault(kind="html", status=503))
     proxy = await shops.proxy(STORES=STORE)
