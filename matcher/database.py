@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 
@@ -42,10 +42,22 @@ HUNG_S = 3.0
 """Where it does not, it is left alone for so long: nobody waits for it meanwhile."""
 
 
+class Connections(NamedTuple):
+    """How many there are: in use, idle, and allowed."""
+
+    used: int
+    idle: int
+    most: int
+
+
 class Database:
-    """Hands out connections. Every method raises DatabaseUnavailable while Postgres cannot do its work."""
+    """Hands out connections. Every method raises DatabaseUnavailable while Postgres cannot do its work.
+
+    `on_acquired` is told the seconds that somebody waited for a connection, in vain included.
+    """
 
     def __init__(self, pool: Pool, acquire_timeout_s: float = 5.0) -> None:
+        self.on_acquired: Callable[[float], None] = lambda _: None
         self._pool = pool
         self._acquire_timeout_s = acquire_timeout_s
         self._hung_until: float | None = None
@@ -56,12 +68,28 @@ class Database:
             try:
                 if self._hung_until is not None:
                     await self._prove()
-                async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+                async with self._acquired() as connection:
                     yield connection
             except TimeoutError:  # perhaps it hangs, perhaps that command alone took long
                 if self._hung_until is None:
                     self._hung_until = time.monotonic()
                 raise
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Connection]:
+        began = time.monotonic()
+        try:
+            connection = await self._pool.acquire(timeout=self._acquire_timeout_s)
+        finally:
+            self.on_acquired(time.monotonic() - began)
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
+
+    def connections(self) -> Connections:
+        size, idle = self._pool.get_size(), self._pool.get_idle_size()
+        return Connections(size - idle, idle, self._pool.get_max_size())
 
     async def _prove(self) -> None:
         """That it answers again. One asks, nobody waits for him. Raises DatabaseUnavailable, or what ails it."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,7 +19,7 @@ from matcher.domain.answers import packed, unpacked
 from matcher.domain.metadata import fingerprint, metadata, storable
 from matcher.domain.retry import Fail, Park, Retry, aftermath, pause_for_providers
 from matcher.domain.tracklist import parse_release
-from matcher.domain.verdict import Forget, Persist, Thresholds, judge
+from matcher.domain.verdict import Forget, Persist, Thresholds, Verdict, judge
 from matcher.errors import DatabaseUnavailable, LeaseLost, MalformedRelease, MatcherError, Unavailable
 from matcher.gathering import Gathered, Provider, Providers, Told
 from matcher.models import ProcessingStatus
@@ -61,6 +62,9 @@ class Outcome:
     error: str | None = None
     providers: tuple[tuple[str, Told], ...] = ()
     """What came of those that were asked, or skipped, by name; one that was given up comes a second time."""
+    tracks: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """How many of a decided release have a match, by the provider who gave it and whether it is `approved` or
+    `pending`; or have `none`, of no provider."""
 
 
 @dataclass(slots=True)
@@ -190,6 +194,7 @@ class Matcher:
             best=ended.best,
             error=ended.error,
             providers=(*told, *((provider, Told.GIVEN_UP) for provider in ended.given_up)),
+            tracks=ended.tracks,
         )
 
     async def _match_within(self, job: store.Job, deadline_s: float, tell: Callable[[str, Told], None]) -> _Found:
@@ -220,7 +225,7 @@ class Matcher:
             until=until,
             tell=tell,
         )
-        return _Found(fetched, body, mark, gathered)
+        return _Found(fetched, body, mark, gathered, len(release.tracks))
 
     async def _store(self, job: store.Job, found: _Found) -> _Ended:
         """All that is known is stored at once; the job is over unless providers are to be asked again.
@@ -251,7 +256,8 @@ class Matcher:
         ended = replace(_ended(verdict), error=why)
         if pause_s is not None:
             return replace(ended, result="parked")
-        return replace(ended, given_up=tuple(each.provider for each in gathered.missing))
+        given_up = tuple(each.provider for each in gathered.missing)
+        return replace(ended, given_up=given_up, tracks=tally(verdict, found.tracks))
 
     async def _after(self, job: store.Job, error: Exception) -> _Ended:
         what = describe(error)
@@ -284,6 +290,7 @@ class _Found:
     mark: str
     """The fingerprint of the body."""
     gathered: Gathered
+    tracks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +301,7 @@ class _Ended:
     best: float = 0.0
     error: str | None = None
     given_up: tuple[str, ...] = ()
+    tracks: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 def _ended(verdict: Persist | Forget) -> _Ended:
@@ -305,6 +313,14 @@ def _ended(verdict: Persist | Forget) -> _Ended:
         approved=sum(judged.approved for judged in verdict.matches),
         best=max((judged.match.score.confidence for judged in verdict.matches), default=0.0),
     )
+
+
+def tally(verdict: Verdict, tracks: int) -> Mapping[tuple[str, str], int]:
+    """Of a release's tracks by provider and what became of them. What is forgotten counts as none."""
+    judged = verdict.matches if isinstance(verdict, Persist) else ()
+    found = Counter((each.match.candidate.provider, "approved" if each.approved else "pending") for each in judged)
+    found["", "none"] = max(0, tracks - len(judged))
+    return found
 
 
 def parse_body(body: bytes) -> Mapping[str, object]:

@@ -283,6 +283,34 @@ async def counts(connection: Connection) -> dict[ProcessingStatus, int]:
     return {status: found.get(status.value, 0) for status in ProcessingStatus}
 
 
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Of the queue. `oldest_s`: the longest that a release has been in each state; a queued one since it is due."""
+
+    oldest_s: Mapping[ProcessingStatus, float]
+    parked: int
+    """Queued, but not due yet."""
+
+
+async def ages(connection: Connection) -> Ages:
+    rows = await connection.fetch(
+        """
+        SELECT status, count(*) FILTER (WHERE status = 'queued' AND not_before > now()) AS parked,
+               coalesce(extract(epoch FROM max(now() - CASE status
+                 WHEN 'queued' THEN greatest(enqueued_at, not_before)
+                 WHEN 'processing' THEN lease_until - make_interval(secs => $1)
+                 ELSE decided_at
+               END)), 0)::float8 AS oldest_s
+        FROM match_queue GROUP BY status
+        """,
+        LEASE_S,
+    )
+    oldest_s = {row["status"]: max(0.0, row["oldest_s"]) for row in rows}
+    return Ages(
+        {status: oldest_s.get(status.value, 0.0) for status in ProcessingStatus}, sum(row["parked"] for row in rows)
+    )
+
+
 # --- what is known of releases ------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from matcher.pool import Matcher, Outcome
 from proxy import __version__, keys
 from proxy.adapters.budget_log import BudgetLog
 from proxy.adapters.changes import Changes
+from proxy.adapters.event_loop import measure_lag
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.responses import ResponseStore
@@ -90,6 +91,7 @@ def make_app(settings: Settings, database: Database, admin_token: str, health: H
     app[keys.DATABASE] = database
     app[keys.ACCESS] = AccessService(credentials_of(settings, admin_token))
     app[keys.METRICS] = Metrics()
+    database.on_acquired = app[keys.METRICS].database_wait.observe
     app[keys.HEALTH] = health or Health()
     app.on_response_prepare.append(on_prepare)
     app.cleanup_ctx.extend([upstream, services, webhooks, background])
@@ -165,6 +167,7 @@ async def upstream(app: web.Application) -> AsyncIterator[None]:
         Budget.starting(settings.discogs_rate_limit),
         BudgetLog(app[keys.DATABASE], settings.budget_group or DEFAULT_BUDGET_GROUP),
         on_waited=lambda lane, seconds: metrics.lane_wait_seconds.labels(lane.value).observe(seconds),
+        on_refused=lambda lane: metrics.lane_refusals.labels(lane.value).inc(),
     )
     keep_s = KEEP_IDLE_S if settings.discogs_api_url == OFFICIAL_API_URL else KEEP_IDLE_ELSEWHERE_S
     connector = aiohttp.TCPConnector(limit=100, keepalive_timeout=keep_s)
@@ -352,6 +355,8 @@ def job_ended(app: web.Application, outcome: Outcome) -> None:
         app[keys.SCHEDULER].decided()
         app[keys.DEMAND].decided(matched=outcome.result == "cached")
         metrics.match_confidence.observe(outcome.best)
+        for of_provider, count in outcome.tracks.items():
+            metrics.tracks.labels(*of_provider).inc(count)
     log.info(
         "match job",
         release_id=outcome.release_id,
@@ -389,6 +394,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
         "changes": app[keys.CHANGES].run,
         "migration": lambda: migration(app),
         "demand": app[keys.DEMAND].run,
+        "event loop": lambda: measure_lag(app[keys.METRICS].loop_lag.observe),
     }
     if app[keys.SETTINGS].background_processing_enabled:
         tasks["matcher"] = app[keys.MATCHER].run

@@ -50,6 +50,7 @@ class Lanes:
     shared: BudgetLog | None = None
     clock: Callable[[], float] = time.monotonic
     on_waited: Callable[[Lane, float], None] = lambda *_: None
+    on_refused: Callable[[Lane], None] = lambda _: None
     _queues: dict[Queue, deque[Waiter]] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _seen_at: float = float("-inf")
@@ -71,6 +72,7 @@ class Lanes:
                 return await waiter
         except TimeoutError:
             self._unwanted(waiter)
+            self.on_refused(lane)
             raise BudgetExhausted(
                 "You are making requests too quickly.",
                 self.budget.promise(identified, self.clock()) if lane is Lane.SHOPPER else WINDOW_S,

@@ -68,3 +68,17 @@ class Decision:
 
 
 OWN = Decision(Source.OWN)
+
+MIRROR = "mirror"
+"""The detail of what was answered from a store's mirror."""
+
+
+def loaded_from(decision: Decision) -> str:
+    """What an inventory was answered from: `mirror`, `copy`, either of them `stale`, or `upstream` after a wait."""
+    match decision.source:
+        case Source.STALE:
+            return "stale"
+        case Source.HIT:
+            return "mirror" if decision.detail == MIRROR else "copy"
+        case _:
+            return "upstream"

@@ -23,7 +23,7 @@ from proxy.adapters.upstream import Trace, Upstream
 from proxy.domain.access import READS, SESSION_COOKIE, Caller, Sender, bearer_token, may, objection
 from proxy.domain.credentials import masked, without_credentials
 from proxy.domain.origins import client_address, cors_headers, preflight_headers, public_origin
-from proxy.domain.policy import OWN, Decision, Source
+from proxy.domain.policy import OWN, Decision, Source, loaded_from
 from proxy.domain.resources import NO_STORES, Kind
 from proxy.domain.wire import encode_json
 from proxy.errors import Forbidden, MethodNotAllowed, ProxyError, Unauthorized
@@ -105,6 +105,8 @@ def observed(
         metrics.served(kind, stores, client_calls, decision.age_s)
         good = status in (200, 304)
         load_s = seconds if good and kind in INVENTORIES else None
+        if load_s is not None:
+            metrics.loaded(stores, loaded_from(decision), client_calls, load_s)
         app[keys.DEMAND].answered(stores, client_calls, decision, good=good, load_s=load_s)
     if kind == Kind.RELEASE.value:
         app[keys.RELEASES].asked_for(request.rel_url.raw_path)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from matcher import store
-from matcher.domain.quota import LIMITS
+from matcher.database import Connection
+from matcher.domain.quota import LIMITS, Daily
 from matcher.errors import DatabaseUnavailable
 from matcher.quota_store import left_today
 from proxy import keys
 from proxy.adapters import tracking
+from proxy.adapters.metrics import Metrics
 from proxy.handlers.middleware import json_response
 
 REASONS = ("credential", "discogs", "budget", "database", "stores", "webhooks")
@@ -51,19 +55,39 @@ async def metrics(request: web.Request) -> web.Response:
     measured = request.app[keys.METRICS]
     try:
         async with request.app[keys.DATABASE].connection() as connection:
-            for status, count in (await store.counts(connection)).items():
-                measured.queue.labels(status.value).set(count)
-            limits = {str(name): LIMITS.get(name, ()) for name in request.app[keys.SETTINGS].audio_providers}
-            for of, left in (await left_today(connection, limits)).items():
-                measured.provider_quota.labels(*of).set(left)
+            await measure_queue(connection, measured)
+            await measure_quotas(connection, measured, request.app[keys.SETTINGS].audio_providers)
     except DatabaseUnavailable:
-        measured.queue.clear()
-        measured.provider_quota.clear()
+        for metric in (measured.queue, measured.queue_age, measured.provider_quota):
+            metric.clear()
+        measured.queue_parked.set(float("nan"))
     reasons = await degraded(request.app)
     measured.degraded.clear()
     for reason in (*REASONS, *reasons):
         measured.degraded.labels(reason).set(reason in reasons)
     measured.upstream_remaining.set(request.app[keys.UPSTREAM].remaining)
+    measured.upstream_limit.set(request.app[keys.UPSTREAM].limit)
+    for state, connections in request.app[keys.DATABASE].connections()._asdict().items():
+        measured.database_connections.labels(state).set(connections)
     for task, restarts in request.app[keys.HEALTH].restarts.items():
         measured.restarts.labels(task).set(restarts)
     return web.Response(body=generate_latest(measured.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+async def measure_queue(connection: Connection, measured: Metrics) -> None:
+    ages = await store.ages(connection)
+    for status, count in (await store.counts(connection)).items():
+        measured.queue.labels(status.value).set(count)
+        measured.queue_age.labels(status.value).set(ages.oldest_s[status])
+    measured.queue_parked.set(ages.parked)
+
+
+async def measure_quotas(connection: Connection, measured: Metrics, providers: Sequence[str]) -> None:
+    """Of those that allow so many calls a day."""
+    limits = {name: LIMITS.get(name, ()) for name in providers}
+    for of, left in (await left_today(connection, limits)).items():
+        measured.provider_quota.labels(*of).set(left)
+    for name, of_provider in limits.items():
+        for limit in of_provider:
+            if isinstance(limit, Daily):
+                measured.provider_quota_limit.labels(name, limit.name).set(limit.calls)

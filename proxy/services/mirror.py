@@ -22,7 +22,7 @@ from proxy.domain.budget import Lane
 from proxy.domain.hold_down import HoldDown
 from proxy.domain.lifetimes import Use, may_leave
 from proxy.domain.mirror import MirrorPage, Way, page_asked_for, pagination, way_of
-from proxy.domain.policy import Decision, Source
+from proxy.domain.policy import MIRROR, Decision, Source
 from proxy.domain.request import ShopRequest
 from proxy.domain.schedule import PAGES_MAX, pages_of, renewal_pays
 from proxy.domain.visibility import is_poor
@@ -35,8 +35,6 @@ from proxy.settings import OFFICIAL_API_URL
 
 RENEWED_EVERY_S = 600.0
 """A renewal reads all pages: what one did not mend, the next is not to try at once."""
-
-DETAIL = "mirror"
 
 log = structlog.get_logger()
 
@@ -259,9 +257,9 @@ class MirrorService:
         age_s = max(0.0, self._ago_s(checked_at))
         ttl_s = self.interval_s - age_s
         if waited:
-            return Decision(Source.MISS, age_s, ttl_s, detail=DETAIL, forwarded="stale")
+            return Decision(Source.MISS, age_s, ttl_s, detail=MIRROR, forwarded="stale")
         if use is Use.FRESH:
-            return Decision(Source.HIT, age_s, ttl_s, detail=DETAIL)
+            return Decision(Source.HIT, age_s, ttl_s, detail=MIRROR)
         return Decision(Source.STALE, age_s, ttl_s, detail=use)
 
 

@@ -222,10 +222,13 @@ class Scheduler:
         ]
         self.metrics.check_age.set(max(ages, default=0.0))
         self.metrics.sweep_pages.clear()
+        self.metrics.listing_age.clear()
         for each in stores:
             if each.is_to_be_swept:
                 self.metrics.sweep_pages.labels(each.username, "read").set(each.sweep_page)
                 self.metrics.sweep_pages.labels(each.username, "left").set(each.pages_left)
+            if each.oldest_at:
+                self.metrics.listing_age.labels(each.username).set((now - each.oldest_at).total_seconds())
 
     async def _tell_progress(self, stores: Sequence[Store], now: float) -> None:
         log.info("progress", stores=len(stores), **asdict(await self._progress(stores, self._minute)))

@@ -17,7 +17,7 @@ from proxy.domain.budget import Lane
 from proxy.domain.lifetimes import CLOCK_SKEW_S, Use, may_leave
 from proxy.domain.merge import Audience, cache_stats
 from proxy.domain.paging import Page
-from proxy.domain.policy import Decision, Source
+from proxy.domain.policy import MIRROR, Decision, Source
 from proxy.domain.schedule import CHECKS_AT_ONCE
 from proxy.domain.store_query import Cursor, FeedQuery, StoreQuery
 from proxy.domain.wire import encode_json
@@ -240,7 +240,7 @@ class StoreService:
             return Decision(Source.MISS)
         if shown.waited:
             return Decision(Source.MISS, age_s=max(0.0, age_s))
-        stale, detail = self._is_due(state), "mirror"
+        stale, detail = self._is_due(state), MIRROR
         if stale:
             detail = Use.IF_UPSTREAM_FAILS if self.checks.is_held(state.username) else Use.WHILE_RENEWED
         return Decision(
@@ -316,7 +316,7 @@ class StoreService:
         return max(decisions, key=lambda each: (each.source is Source.MISS, each.age_s or 0.0), default=FROM_MIRROR)
 
 
-FROM_MIRROR = Decision(Source.HIT, detail="mirror")
+FROM_MIRROR = Decision(Source.HIT, detail=MIRROR)
 
 
 def _next(found: Sequence[FeedRow], limit: int) -> str | None:

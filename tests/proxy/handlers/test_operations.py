@@ -4,10 +4,11 @@ import json
 import re
 from pathlib import Path
 
+from proxy import keys
 from tests.conftest import STORE, Proxy, StartProxy
 from tests.simulated_discogs import SimulatedDiscogs
 
-README = Path(__file__).resolve().parents[3] / "README.md"
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
 
 
 async def test_the_process_lives(proxy: Proxy) -> None:
@@ -40,7 +41,12 @@ async def test_what_came_of_each_provider_is_counted(start_proxy: StartProxy, di
     assert 'discogs_proxy_provider_quota_remaining{limit="searches",provider="youtube"} 100.0' in text
 
 
-async def test_the_readme_names_every_metric_and_no_other(proxy: Proxy) -> None:
-    documented = {name.removesuffix("_total") for name in re.findall(r"`(discogs_proxy_\w+)`", README.read_text())}
-    _, body = await proxy.get("/metrics")
-    assert documented == set(re.findall(r"^# HELP (discogs_proxy_\w+?)(?:_total)? ", body.decode(), re.MULTILINE))
+async def test_every_metric_is_documented_and_no_other(proxy: Proxy) -> None:
+    table = re.findall(r"^\| `(discogs_proxy_\w+)` \| (.*?) \|", DOCUMENT.read_text(), re.MULTILINE)
+    documented = {name: tuple(labels.split(", ")) if labels != "–" else () for name, labels in table}
+    families = [each for each in proxy.app[keys.METRICS].registry.collect() if each.name.startswith("discogs_proxy")]
+    assert set(documented) == {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
+    for family in families:
+        for sample in family.samples:
+            of_metric = sample.name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum")
+            assert set(sample.labels) - {"le"} == set(documented[of_metric]), sample.name
