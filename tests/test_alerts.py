@@ -12,6 +12,7 @@ import pytest
 from proxy.adapters.metrics import Metrics
 
 FOLDER = Path(__file__).resolve().parents[1] / "grafana" / "prometheus"
+RUNBOOK = Path(__file__).resolve().parents[1] / "docs" / "alerts.md"
 
 
 @pytest.mark.slow
@@ -26,5 +27,15 @@ def test_the_alert_rules_tell_what_they_should_when_they_should() -> None:
 
 
 def test_the_alert_rules_name_metrics_that_there_are() -> None:
-    named = set(re.findall(r"discogs_proxy_\w+", (FOLDER / "rules.yml").read_text()))
+    named = {
+        name.removesuffix("_total") for name in re.findall(r"discogs_proxy_\w+", (FOLDER / "rules.yml").read_text())
+    }
     assert named <= {family.name for family in Metrics().registry.collect()}
+
+
+def test_every_alert_is_tested_and_leads_to_what_is_to_be_done() -> None:
+    rules = (FOLDER / "rules.yml").read_text()
+    alerts = re.findall(r"- alert: (\w+)", rules)
+    assert set(alerts) == set(re.findall(r"alertname: (\w+)", (FOLDER / "rules_test.yml").read_text()))
+    assert re.findall(r"runbook: docs/alerts.md#(\w+)", rules) == [alert.lower() for alert in alerts]
+    assert re.findall(r"^## (\w+)$", RUNBOOK.read_text(), re.MULTILINE) == alerts
