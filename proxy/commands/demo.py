@@ -7,30 +7,56 @@ import os
 import random
 import signal
 import sys
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import orjson
 
-from proxy.commands.processes import HOST, Process, ServerEnded, check_running, free_port, is_free, server, until_up
+from proxy.commands.processes import (
+    HOST,
+    Process,
+    ServerEnded,
+    check_running,
+    free_port,
+    is_free,
+    server,
+    until_listening,
+    until_up,
+)
+from proxy.commands.prometheus import prometheus
 from proxy.settings import Settings
 
 STORES = {"vinyl_den": 600, "small_shop": 60}
 LATENCY_MS = 150
 CHURN_PER_HOUR = 0.2
 """The share of all listings that is sold, added or edited within an hour: far more than in a real shop."""
+FAILURES = 0.02
+"""The share of answers in place of which Discogs fails, and providers are throttled."""
+CHECK_INTERVAL_MS = 15_000
 SYNC_INTERVAL_MS = 60_000
+RELEASE_MAX_AGE_MS = 20_000
+"""What takes hours in a shop is to be seen within a minute."""
 START_TIMEOUT_S = 120.0
 PAGE_SIZE = 50
-BETWEEN_VIEWS_S = 6.0
-"""Mean pause between two shoppers: a page and a record each, so the 20 calls a minute kept for shoppers at worst."""
+SHOPPERS = 3
+BETWEEN_VIEWS_S = 3.0
+"""Mean pause of each shopper between two views."""
+POPULAR = 12.0
+"""So many records of a page, from its top, are looked at most."""
+WHOLE_STORE = 0.1
+"""The share of views that are of a whole store."""
 REPORT_S = 15.0
+BETWEEN_REVIEWS_S = 4.0
+REVIEWS = ("reject", "approve", "approve")
+"""What the simulated reviewer decides, once; the other pending matches are left for who tries the demo."""
 KEPT_FROM_THE_SHELL = ("LOG_LEVEL", "LOG_FORMAT", "AUDIO_MATCHING_BATCH_SIZE")
 
 
 async def demo(settings: Settings) -> int:
-    """The exit code: 1 when one of the two servers cannot start; it says why on standard error."""
+    """The exit code: 1 when one of the servers cannot start; it says why on standard error."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -40,18 +66,21 @@ async def demo(settings: Settings) -> int:
     if not is_free(shown_host, port):
         print(f"demo: PORT={port} is in use: stop what uses it, or set another PORT.", file=sys.stderr)
         return 1
-    url = f"http://{f'[{shown_host}]' if ':' in shown_host else shown_host}:{port}"
+    address = f"{f'[{shown_host}]' if ':' in shown_host else shown_host}:{port}"
+    url = f"http://{address}"
     ports = Ports(free_port(), free_port(), free_port())
     print("demo: starting a simulated Discogs, a PostgreSQL and the proxy...", file=sys.stderr)
     try:
         with (
             server(*simulator(ports)) as discogs,
             server("-m", "proxy", environment=proxy_environment(settings, port, ports, data_dir)) as proxy,
+            prometheus(prometheus_port := free_port(), address) as watching,
         ):
-            await until_up(discogs, f"http://{HOST}:{ports.discogs}/", START_TIMEOUT_S)
+            await until_listening(discogs, ports.discogs, START_TIMEOUT_S)  # a call of ours would be one of its sixty
             await until_up(proxy, f"{url}/healthz", START_TIMEOUT_S)
-            await introduce(url, f"http://{HOST}:{ports.discogs}", data_dir)
-            return await shop_until(stop, url, discogs, proxy)
+            watched = f"http://{HOST}:{prometheus_port}" if watching else None
+            await introduce(url, f"http://{HOST}:{ports.discogs}", data_dir, watched)
+            return await shop_until(stop, url, data_dir, *filter(None, (discogs, proxy, watching)))
     except (ServerEnded, TimeoutError) as error:
         print(f"demo: {error or 'the servers did not come up in time'}; its lines above say why.", file=sys.stderr)
         return 1
@@ -74,6 +103,7 @@ def simulator(ports: Ports) -> tuple[str, ...]:
         "deezer-port": ports.deezer,
     }
     options |= {"stores": stores, "latency-ms": LATENCY_MS, "churn-per-hour": CHURN_PER_HOUR}
+    options |= {"failures": FAILURES}
     return (
         "-m",
         "tests.simulated_providers",
@@ -97,17 +127,18 @@ def proxy_environment(settings: Settings, port: int, ports: Ports, data_dir: Pat
             "MUSICBRAINZ_API_URL": f"http://{HOST}:{ports.musicbrainz}/ws/2",
             "DEEZER_API_URL": f"http://{HOST}:{ports.deezer}",
             "STORES": ",".join(STORES),
+            "NEW_LISTING_CHECK_INTERVAL": str(CHECK_INTERVAL_MS),
             "INVENTORY_SYNC_INTERVAL": str(SYNC_INTERVAL_MS),
+            "RELEASE_MAX_AGE": str(RELEASE_MAX_AGE_MS),
         }
     )
 
 
-async def introduce(url: str, upstream_url: str, data_dir: Path) -> None:
+async def introduce(url: str, upstream_url: str, data_dir: Path, prometheus_url: str | None) -> None:
     """What there is to look at."""
-    newest = f"{upstream_url}/users/small_shop/inventory?per_page=1"
-    async with aiohttp.ClientSession() as session, session.get(newest) as response:
-        release_id = orjson.loads(await response.read())["listings"][0]["release"]["id"]
+    release_id = await some_release(url)
     token = f"$(cat {data_dir / 'admin-token'})"
+    watched = prometheus_url or "not installed (apt install prometheus)"
     print(
         f"""
 discogs-proxy, in front of a simulated Discogs ({upstream_url})
@@ -116,7 +147,9 @@ discogs-proxy, in front of a simulated Discogs ({upstream_url})
   a release             {url}/releases/{release_id}
   a whole store         {url}/api/stores/small_shop/inventory
   the newest of two     {url}/api/feed?stores=small_shop,vinyl_den
+  the review page       {url}/admin (the token: cat {data_dir / "admin-token"})
   metrics               {url}/metrics
+  Prometheus            {watched}
   what is degraded      {url}/readyz
 
   match the queue now   curl -X POST -H "Authorization: Bearer {token}" {url}/api/admin/process-queue
@@ -125,6 +158,18 @@ Shoppers are looking around; listings are sold and added. Ctrl-C ends it; {data_
 """,
         flush=True,
     )
+
+
+async def some_release(url: str) -> int:
+    """For sale in the small shop; Discogs may fail at first, as it does now and then."""
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{url}/users/small_shop/inventory?per_page=1") as response:
+                found = orjson.loads(await response.read())
+            if response.status == 200:
+                release_id: int = found["listings"][0]["release"]["id"]
+                return release_id
+            await asyncio.sleep(1)
 
 
 @dataclass(slots=True)
@@ -138,6 +183,10 @@ class Tally:
     listings: int = 0
     with_audio: int = 0
 
+    def begin_again(self) -> None:
+        self.answers = self.failures = self.hits = self.listings = self.with_audio = 0
+        self.seconds = 0.0
+
     def __str__(self) -> str:
         if not self.answers:
             return f"no answers, {self.failures} failures"
@@ -148,35 +197,80 @@ class Tally:
         )
 
 
-async def shop_until(stop: asyncio.Event, url: str, *servers: Process) -> int:
-    """Views pages and releases, and reports, until told to stop (0) or a server has ended (ServerEnded)."""
-    draw, tally = random.Random(), Tally()  # noqa: S311 - not for secrets
-    loop = asyncio.get_running_loop()
-    next_report = loop.time() + REPORT_S
+async def shop_until(stop: asyncio.Event, url: str, data_dir: Path, *servers: Process) -> int:
+    """Views, reviews and reports until told to stop (0) or a server has ended (ServerEnded)."""
+    tally = Tally()
     timeout = aiohttp.ClientTimeout(total=30)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        ended_with(*(shop(session, url, tally) for _ in range(SHOPPERS)), review(session, url, data_dir)),
+    ):
+        loop = asyncio.get_running_loop()
+        next_report = loop.time() + REPORT_S
         while not stop.is_set():
             for each in servers:
                 check_running(each)
-            await view(session, url, draw, tally)
             if loop.time() >= next_report:
                 print(f"demo: {tally}", flush=True)
-                tally, next_report = Tally(), loop.time() + REPORT_S
-            await pause(stop, draw.expovariate(1 / BETWEEN_VIEWS_S))
+                tally.begin_again()
+                next_report = loop.time() + REPORT_S
+            await pause(stop, 1.0)
     return 0
 
 
+@asynccontextmanager
+async def ended_with(*works: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """They run beside what is done here, and no longer."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def shop(session: aiohttp.ClientSession, url: str, tally: Tally) -> None:
+    draw = random.Random()  # noqa: S311 - not for secrets
+    while True:
+        await view(session, url, draw, tally)
+        await asyncio.sleep(draw.expovariate(1 / BETWEEN_VIEWS_S))
+
+
 async def view(session: aiohttp.ClientSession, url: str, draw: random.Random, tally: Tally) -> None:
-    """One shopper: a page, mostly one of the first, and a record on it."""
+    """A page, mostly one of the first, and a record on it; or a whole store."""
     store = draw.choices(list(STORES), [4, 1])[0]
+    if draw.random() < WHOLE_STORE:
+        await ask(session, f"{url}/api/stores/{store}/inventory?fields=id,audioMatches", tally)
+        return
     pages = -(-STORES[store] // PAGE_SIZE)
     page = min(pages, int(draw.expovariate(1.0)) + 1)
-    found = await ask(session, f"{url}/users/{store}/inventory?per_page={PAGE_SIZE}&page={page}", tally)
+    path = f"/users/{store}/inventory?sort=listed&sort_order=desc&per_page={PAGE_SIZE}&page={page}"
+    found = await ask(session, url + path, tally)
     rows = found.get("listings", [])
     tally.listings += len(rows)
     tally.with_audio += sum(1 for row in rows if row["audio_matches"])
     if rows:
-        await ask(session, f"{url}/releases/{draw.choice(rows)['release']['id']}", tally)
+        row = rows[int(draw.expovariate(1 / POPULAR)) % len(rows)]
+        await ask(session, f"{url}/releases/{row['release']['id']}", tally)
+
+
+async def review(session: aiohttp.ClientSession, url: str, data_dir: Path) -> None:
+    """Decides a few pending matches, as soon as there are some."""
+    bearer = {"Authorization": f"Bearer {(data_dir / 'admin-token').read_text(encoding='utf-8').strip()}"}
+    left = list(REVIEWS)
+    while left:
+        await asyncio.sleep(BETWEEN_REVIEWS_S)
+        if pending := await pending_matches(session, url, bearer):
+            decided = f"{url}/api/admin/matches/{pending[0]}/{left.pop(0)}"
+            async with session.post(decided, headers=bearer, json={"by": "demo"}) as response:
+                await response.read()
+
+
+async def pending_matches(session: aiohttp.ClientSession, url: str, bearer: Mapping[str, str]) -> list[int]:
+    async with session.get(f"{url}/api/admin/matches?status=pending", headers=bearer) as response:
+        found = orjson.loads(await response.read())
+    return [each["id"] for each in found.get("matches", [])]
 
 
 async def ask(session: aiohttp.ClientSession, url: str, tally: Tally) -> dict[str, list[dict[str, dict[str, int]]]]:

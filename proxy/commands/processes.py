@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,11 +48,16 @@ def server(*arguments: str, environment: Mapping[str, str] | None = None) -> Ite
     What it prints is dropped, what it logs on standard error is not.
     """
     unset = dict.fromkeys(known_names(), "")
-    process = subprocess.Popen(  # noqa: S603 - our own modules, by the interpreter that runs us
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | unset | dict(environment or {}),
-        stdout=subprocess.DEVNULL,
+    own = {"PYTHONPATH": str(ROOT)} | unset | dict(environment or {})
+    with running([sys.executable, *arguments], own) as process:
+        yield process
+
+
+@contextmanager
+def running(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Process]:
+    """A process that is stopped at the end. What it prints is dropped, what it writes to standard error is not."""
+    process = subprocess.Popen(  # noqa: S603 - our own commands
+        command, cwd=ROOT, env=os.environ | dict(environment or {}), stdout=subprocess.DEVNULL
     )
     try:
         yield process

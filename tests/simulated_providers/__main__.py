@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from tests.simulated_discogs import Fault
 from tests.simulated_discogs.__main__ import announcement, parser, simulated
 from tests.simulated_providers import SimulatedDeezer, SimulatedMusicBrainz
 
@@ -16,6 +17,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     options = parser("python -m tests.simulated_providers")
     options.add_argument("--musicbrainz-port", type=int, default=8091, help="port of MusicBrainz, 0 for any free one")
     options.add_argument("--deezer-port", type=int, default=8092, help="port of Deezer, 0 for any free one")
+    options.add_argument("--failures", type=float, default=0, help="share of answers in place of which they fail")
     return options.parse_args(given)
 
 
@@ -28,6 +30,10 @@ async def run(options: argparse.Namespace) -> None:
         SimulatedMusicBrainz(discogs.catalogue, options.host, options.musicbrainz_port) as musicbrainz,
         SimulatedDeezer(discogs.catalogue, options.host, options.deezer_port) as deezer,
     ):
+        if options.failures:
+            discogs.add_fault(Fault("status", status=503, probability=options.failures))
+            for throttled in (musicbrainz, deezer):
+                throttled.add_fault(Fault("rate_limited", probability=options.failures))
         sys.stdout.write(announcement(discogs))
         sys.stdout.write(f"MusicBrainz on port {musicbrainz.port}, Deezer on port {deezer.port}\n")
         sys.stdout.flush()
