@@ -1,6 +1,7 @@
 -- The schema of discogs-proxy, its single source: idempotent, applied at start inside one transaction that holds an
 -- advisory lock, and only when this file differs from the one applied last (schema_state).
 -- Changes are additive for one version, so that the previous version still runs beside this one.
+-- Schema number 1: raise it with each change of this file. A version that knows only lower ones refuses the database.
 -- PostgreSQL 15 or later. It also adopts the tables of the old system in place, whatever rows they hold.
 
 CREATE TABLE IF NOT EXISTS schema_state (
@@ -8,6 +9,7 @@ CREATE TABLE IF NOT EXISTS schema_state (
   digest text NOT NULL,
   applied_at timestamptz NOT NULL DEFAULT now()
 );
+ALTER TABLE schema_state ADD COLUMN IF NOT EXISTS number integer NOT NULL DEFAULT 0;
 
 -- Releases ---------------------------------------------------------------------------------------------------------
 -- Persisted releases: those of which at least one track has a confident match. A release that is not here is API-only.

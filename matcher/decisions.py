@@ -122,12 +122,9 @@ async def set_url(
     tracklist is known and has no such track.
     """
     if not await store.is_persisted(connection, release_id):
-        await _queue_for_facts(connection, release_id)
-        await store.persist_bare(connection, release_id)
+        await persist_for_facts(connection, release_id, Priority.SEEN)
     track = await _lock_track(connection, release_id, track_index, sub_index)
-    if not await _has_track(connection, track):
-        sub = "" if sub_index is None else f".{sub_index}"
-        raise NoSuchMatch(f"Release {release_id} has no track {track_index}{sub}.")
+    await check_track(connection, release_id, track_index, sub_index)
     platform, url = playable
     chosen = next((row for row in track.rows if _is_spelt(row, url)), None)
     if chosen and chosen["is_approved_by_person"] and chosen["provider"] == PERSON and not chosen["is_dead"]:
@@ -389,21 +386,27 @@ async def _other_pressings(connection: Connection, release_id: int) -> list[int]
     return [row["discogs_id"] for row in rows]
 
 
-async def _has_track(connection: Connection, track: _Track) -> bool:
-    """True as well while the tracklist is not known."""
-    return bool(
-        await connection.fetchval(
-            """
-            SELECT tracklist IS NULL
-                OR CASE WHEN $3::int IS NULL THEN tracklist -> $2::int
-                        ELSE tracklist -> $2::int -> 'sub_tracks' -> $3::int END IS NOT NULL
-            FROM releases WHERE discogs_id = $1
-            """,
-            track.release_id,
-            track.track_index,
-            track.sub_index,
-        )
+async def hold_track(connection: Connection, release_id: int, track_index: int | None, sub_index: int | None) -> None:
+    """Until the transaction ends nobody else decides anything of it."""
+    await _lock_track(connection, release_id, track_index, sub_index)
+
+
+async def check_track(connection: Connection, release_id: int, track_index: int, sub_index: int | None) -> None:
+    """Raises NoSuchMatch where the tracklist is known and has no such track."""
+    has_track = await connection.fetchval(
+        """
+        SELECT tracklist IS NULL
+            OR CASE WHEN $3::int IS NULL THEN tracklist -> $2::int
+                    ELSE tracklist -> $2::int -> 'sub_tracks' -> $3::int END IS NOT NULL
+        FROM releases WHERE discogs_id = $1
+        """,
+        release_id,
+        track_index,
+        sub_index,
     )
+    if not has_track:
+        sub = "" if sub_index is None else f".{sub_index}"
+        raise NoSuchMatch(f"Release {release_id} has no track {track_index}{sub}.")
 
 
 async def _insert(connection: Connection, track: _Track, platform: str, url: str, by: str) -> Record:
@@ -535,19 +538,22 @@ async def _settled(connection: Connection, track: _Track, row: Record) -> None:
 # --- the queue ----------------------------------------------------------------------------------------------------
 
 
-async def _queue_for_facts(connection: Connection, release_id: int) -> None:
-    """Next, as somebody waits for it, and also where it had failed."""
+async def persist_for_facts(connection: Connection, release_id: int, priority: Priority) -> None:
+    """An API-only release is persisted and queued, also where it had failed, so that its facts come."""
     await connection.execute(
         """
         INSERT INTO match_queue AS q (release_id, priority, persist_always) VALUES ($1, $2, true)
         ON CONFLICT (release_id) DO UPDATE SET
-          persist_always = true, priority = $2, place = 0, not_before = now(), parked_since = NULL, answers = NULL,
+          persist_always = true, priority = least(q.priority, $2),
+          place = CASE WHEN $2 <= q.priority THEN 0 ELSE q.place END,
+          not_before = now(), parked_since = NULL, answers = NULL,
           status = CASE WHEN q.status = 'processing' THEN q.status ELSE 'queued' END,
           attempts = CASE WHEN q.status = 'processing' THEN q.attempts ELSE 0 END
         """,
         release_id,
-        int(Priority.SEEN),
+        int(priority),
     )
+    await store.persist_bare(connection, release_id)
 
 
 async def _undecided(connection: Connection, release_ids: Sequence[int], url: str | None) -> list[int]:

@@ -6,11 +6,12 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from pathlib import Path
 
 from matcher.domain.verdict import Thresholds
 from proxy import __version__
+from proxy.commands.backup import BackupOptions, RestoreOptions, backup, restore
 from proxy.commands.bench import bench, benchmarks
 from proxy.commands.bench_budget import budget_story
 from proxy.commands.bench_day import SCENARIOS, simulated_days
@@ -32,9 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = Settings.from_environment(read_environment(ROOT, os.environ))
     except SettingsError as error:
-        for problem in error.problems:
-            print(f"discogs-proxy: {problem}", file=sys.stderr)
-        print("discogs-proxy: ./run --help lists all settings.", file=sys.stderr)
+        lines = [*error.problems, "./run --help lists all settings."]
+        print("\n".join(f"discogs-proxy: {line}" for line in lines), file=sys.stderr)
         return 2
     match options.command:
         case "match":
@@ -47,8 +47,16 @@ def main(arguments: Sequence[str]) -> int:
             return asyncio.run(demo(settings))
         case "bench":
             return asyncio.run(bench(measurements(options)))
-        case _:
-            return serve(settings)
+        case "backup" | "restore":
+            return asyncio.run(copying(options, settings))
+    return serve(settings, dump=not options.no_dump)
+
+
+def copying(options: argparse.Namespace, settings: Settings) -> Coroutine[object, object, int]:
+    if options.command == "backup":
+        return backup(settings, BackupOptions(options.file, options.decisions, options.force))
+    dump = not options.no_dump
+    return restore(settings, RestoreOptions(options.file, options.decisions, options.replace, dump))
 
 
 def evaluation(options: argparse.Namespace, settings: Settings) -> Options:
@@ -81,13 +89,17 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"discogs-proxy {__version__}")
+    no_dump = "change the schema after an update without copying the database first"
+    top.add_argument("--no-dump", action="store_true", help=no_dump)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (without one: start the proxy)")
-    commands.add_parser("serve", help="start the proxy")
+    start = commands.add_parser("serve", help="start the proxy")
+    start.add_argument("--no-dump", action="store_true", default=argparse.SUPPRESS, help=no_dump)
     commands.add_parser("test", help="run the test suite (./run test --fast leaves the slow ones out)")
     commands.add_parser("demo", help="the proxy against a simulated Discogs, offline")
     commands.add_parser("check", help="is everything there that the proxy needs? one line and one remedy each")
     one = commands.add_parser("match", help="match one release and print candidates, scores and reasons")
     one.add_argument("release_id", type=release_id, metavar="RELEASE_ID")
+    add_copying(commands)
     labels = commands.add_parser(
         "evaluate", help="how good are the confidences? precision, recall, calibration by labels"
     )
@@ -113,6 +125,21 @@ def parser() -> argparse.ArgumentParser:
         "--budget", action="store_true", help="instead: 200 shoppers within 60 calls a minute (4 minutes)"
     )
     return top
+
+
+def add_copying(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    decisions = "only what people decided of matches, as JSON lines by Discogs' ids"
+    save = commands.add_parser("backup", help="write all that the database knows to a file, also while the proxy runs")
+    save.add_argument("file", type=Path, metavar="FILE")
+    save.add_argument("--decisions", action="store_true", help=decisions)
+    save.add_argument("--force", action="store_true", help="overwrite FILE")
+    load = commands.add_parser(
+        "restore", help="put what ./run backup wrote into the database, also while the proxy runs"
+    )
+    load.add_argument("file", type=Path, metavar="FILE")
+    load.add_argument("--decisions", action="store_true", help=f"{decisions}: merged into what is there")
+    load.add_argument("--replace", action="store_true", help="what the database holds goes; a copy is kept in DATA_DIR")
+    load.add_argument("--no-dump", action="store_true", default=argparse.SUPPRESS, help="keep no copy of what goes")
 
 
 def release_id(text: str) -> int:

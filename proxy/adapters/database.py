@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import asyncpg
@@ -30,12 +33,40 @@ COMMAND_TIMEOUT_S = 4.0
 SCHEMA_TIMEOUT_S = 3600.0
 
 
+SCHEMA_NUMBER = re.compile(r"^-- Schema number (\d+)\b", re.MULTILINE)
+
+
 class DatabaseUnusable(Exception):
     """The database cannot be used as it is; the message says what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """schema.sql. `number` grows with each change that a database may meet; `tables` has parents before children."""
+
+    sql: str
+    number: int
+    digest: str
+    tables: tuple[str, ...]
+
+
+@cache
+def our_schema() -> Schema:
+    sql = SCHEMA_FILE.read_text(encoding="utf-8")
+    number = SCHEMA_NUMBER.search(sql)
+    assert number  # noqa: S101 - a file of ours; a test holds it true
+    tables = tuple(re.findall(r"^CREATE TABLE IF NOT EXISTS (\w+)", sql, re.MULTILINE))
+    return Schema(sql, int(number[1]), hashlib.sha256(sql.encode()).hexdigest(), tables)
+
+
+BeforeMigration = Callable[[], Awaitable[object]]
+"""Called before schema.sql is applied, while no other process applies it; what it raises leaves all as it is."""
+
+
 @asynccontextmanager
-async def connected(dsn: str, *, connections: int = CONNECTIONS) -> AsyncIterator[Database]:
+async def connected(
+    dsn: str, *, connections: int = CONNECTIONS, before_migration: BeforeMigration | None = None
+) -> AsyncIterator[Database]:
     """A pool on a database whose schema is up to date. Raises DatabaseUnusable."""
     try:
         pool = await asyncpg.create_pool(
@@ -54,7 +85,7 @@ async def connected(dsn: str, *, connections: int = CONNECTIONS) -> AsyncIterato
         ) from error
     async with pool:
         async with pool.acquire() as connection:
-            await apply_schema(connection)
+            await apply_schema(connection, before_migration)
         yield Database(pool)
 
 
@@ -65,46 +96,82 @@ async def _nothing_to_reset(_connection: object) -> None:
     """
 
 
-async def apply_schema(connection: Connection) -> bool:
+async def apply_schema(connection: Connection, before: BeforeMigration | None = None) -> bool:
     """Apply schema.sql unless this very file was applied last. True: it was applied. Raises DatabaseUnusable."""
     if connection.get_server_version().major < LEAST_VERSION:
         raise DatabaseUnusable(
             f"PostgreSQL {LEAST_VERSION} or later is needed; this is {connection.get_server_version()}."
         )
-    sql = await asyncio.to_thread(SCHEMA_FILE.read_text, encoding="utf-8")
-    digest = hashlib.sha256(sql.encode()).hexdigest()
-    if await _applied_digest(connection) == digest:
+    schema = await asyncio.to_thread(our_schema)
+    if await _is_applied(connection, schema):
         return False
     try:
-        await _apply(connection, sql, digest)
+        return await _apply(connection, schema, before)
     except asyncpg.PostgresError as error:
         raise DatabaseUnusable(f"schema.sql cannot be applied: {error}") from error
-    return True
 
 
-async def _applied_digest(connection: Connection) -> str | None:
+@dataclass(frozen=True, slots=True)
+class AppliedSchema:
+    """`number` is 0 of those that had none."""
+
+    digest: str
+    number: int
+
+
+async def applied_schema(connection: Connection) -> AppliedSchema | None:
+    """What was applied last; None: nothing ever."""
     if await connection.fetchval("SELECT to_regclass('schema_state')") is None:
         return None
-    digest: str | None = await connection.fetchval("SELECT digest FROM schema_state")
-    return digest
+    row = await connection.fetchrow(
+        "SELECT digest, coalesce((to_jsonb(s) ->> 'number')::int, 0) AS number FROM schema_state s"
+    )
+    return AppliedSchema(row["digest"], row["number"]) if row else None
 
 
-async def _apply(connection: Connection, sql: str, digest: str) -> None:
+async def _is_applied(connection: Connection, schema: Schema) -> bool:
+    """Raises DatabaseUnusable where a newer version has been here: it knows what ours does not."""
+    applied = await applied_schema(connection)
+    if applied is not None and applied.number > schema.number:
+        raise DatabaseUnusable(
+            f"this database was changed by a newer discogs-proxy (schema {applied.number}, this version knows "
+            f"{schema.number}). Nothing was changed now. Go on with the newer one (git pull, then ./run); or go back "
+            "with the copy made before the change: set DATA_DIR or DATABASE_URL to a new place, then "
+            "./run restore FILE (docs/backup.md)"
+        )
+    return applied is not None and applied.digest == schema.digest
+
+
+async def _apply(connection: Connection, schema: Schema, before: BeforeMigration | None) -> bool:
+    """False: another process has done it meanwhile."""
     for attempt in range(1, SCHEMA_ATTEMPTS + 1):
         try:
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK, timeout=SCHEMA_TIMEOUT_S)
+                if await _is_applied(connection, schema):
+                    return False
+                if before is not None:
+                    await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                    await before()
+                    before = None
                 await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-                await connection.execute(sql, timeout=SCHEMA_TIMEOUT_S)
-                await connection.execute(
-                    """
-                    INSERT INTO schema_state (digest) VALUES ($1)
-                    ON CONFLICT (only_row) DO UPDATE SET digest = excluded.digest, applied_at = now()
-                    """,
-                    digest,
-                )
+                await execute_schema(connection, schema)
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             if attempt == SCHEMA_ATTEMPTS:
                 raise
         else:
-            return
+            break
+    return True
+
+
+async def execute_schema(connection: Connection, schema: Schema) -> None:
+    """In a transaction of the caller's, who holds SCHEMA_LOCK."""
+    await connection.execute(schema.sql, timeout=SCHEMA_TIMEOUT_S)
+    await connection.execute(
+        """
+        INSERT INTO schema_state (digest, number) VALUES ($1, $2)
+        ON CONFLICT (only_row) DO UPDATE SET digest = excluded.digest, number = excluded.number, applied_at = now()
+        """,
+        schema.digest,
+        schema.number,
+    )

@@ -33,12 +33,12 @@ NOT_BUILT_YET = (
 log = structlog.get_logger()
 
 
-def serve(settings: Settings) -> int:
-    """The exit code: 1 when it cannot start, and why on standard error."""
+def serve(settings: Settings, *, dump: bool = True) -> int:
+    """The exit code: 1 when it cannot start, and why on standard error. `dump`: before the schema changes."""
     logs.configure(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            return runner.run(_serve(settings))
+            return runner.run(_serve(settings, dump=dump))
         except (DatabaseUnusable, EmbeddedPostgresError, CannotListen) as error:
             print(f"discogs-proxy cannot start: {error}", file=sys.stderr)
             return 1
@@ -56,7 +56,7 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     return uvloop.Loop
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, *, dump: bool) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -64,7 +64,7 @@ async def _serve(settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
     health = Health()
     tls = _tls(settings)
-    async with serving_database(settings, health) as database:
+    async with serving_database(settings, health, dump=dump) as database:
         token, token_file = (
             (settings.admin_token, None) if settings.admin_token else kept_admin_token(settings.data_dir)
         )
