@@ -73,10 +73,24 @@ def find_binaries(cluster_major: int | None, folders: Iterable[Path] | None = No
 
 def mismatch(cluster_major: int, installed: list[Binaries]) -> PostgresVersionMismatch:
     found = ", ".join(f"{binaries.version} in {binaries.folder}" for binaries in installed)
+    ours = max(binaries.major for binaries in installed)
     return PostgresVersionMismatch(
-        f"the database in DATA_DIR was made by PostgreSQL {cluster_major}, and what is installed is {found}: "
-        f"install PostgreSQL {cluster_major} to go on with it; or with that version make a backup, "
-        "set another DATA_DIR and restore the backup there. Nothing was changed"
+        f"the database in DATA_DIR was made by PostgreSQL {cluster_major}, and what is installed is {found}. "
+        f"Nothing was changed. {way_from(cluster_major, ours)}"
+    )
+
+
+def way_from(cluster_major: int, ours: int) -> str:
+    """No version reads another's folder: a backup goes between them."""
+    if cluster_major > ours:
+        return (
+            f"Go on with PostgreSQL {cluster_major} (./run with the newer discogs-proxy, or apt install "
+            f"postgresql-{cluster_major}); to go back, ./run backup FILE with that one, then ./run restore FILE here "
+            "with another DATA_DIR"
+        )
+    return (
+        f"Install PostgreSQL {cluster_major} beside it (apt install postgresql-{cluster_major}) and ./run goes on with "
+        "it; to move on, ./run backup FILE, then ./run restore FILE with another DATA_DIR (docs/backup.md)"
     )
 
 

@@ -711,11 +711,16 @@ def owners(folder: Path) -> set[int]:
 # ------------------------------------------------------------------------------------------- what can be wrong
 
 
-async def test_a_cluster_of_another_version_is_named_and_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("major", "way"),
+    [("14", "apt install postgresql-14.* backup FILE.* restore FILE"), ("99", "newer discogs-proxy.* backup FILE")],
+)
+async def test_a_cluster_of_another_version_is_named_and_left_alone(tmp_path: Path, major: str, way: str) -> None:
     cluster = tmp_path / "postgres/data"
     cluster.mkdir(parents=True)
-    (cluster / "PG_VERSION").write_text("14\n")
-    with pytest.raises(PostgresVersionMismatch, match=r"made by PostgreSQL 14, .* installed is 18\.\d+ in .*backup"):
+    (cluster / "PG_VERSION").write_text(f"{major}\n")
+    said = rf"made by PostgreSQL {major}, .* installed is 18\.\d+ in .*Nothing was changed.*{way}"
+    with pytest.raises(PostgresVersionMismatch, match=said):
         await EmbeddedPostgres(tmp_path).start()
     assert [path.name for path in cluster.iterdir()] == ["PG_VERSION"]
 
