@@ -639,3 +639,72 @@ ALTER TABLE call_hours
 
 COMMENT ON COLUMN call_hours.decided IS 'match jobs that ended with a word on their release';
 COMMENT ON COLUMN call_hours.matched IS 'those of them that found a match for it';
+
+-- Links ------------------------------------------------------------------------------------------------------------
+-- Each URL that a match leads to, once, however many tracks have it: it is looked at again and again.
+
+CREATE OR REPLACE FUNCTION link_platform(url text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE
+    WHEN url ~* '^https?://((www|m|music)\.)?(youtube\.com|youtu\.be)/' THEN 'youtube'
+    WHEN url ~* '^https?://(www\.)?deezer\.com/' THEN 'deezer'
+    ELSE 'other'
+  END
+$$;
+
+CREATE TABLE IF NOT EXISTS match_links (
+  url text PRIMARY KEY,
+  platform text NOT NULL,
+  spelling text,
+  state text NOT NULL DEFAULT 'unknown',
+  hidden_since timestamptz,
+  doubts integer NOT NULL DEFAULT 0,
+  doubted_since timestamptz,
+  silences integer NOT NULL DEFAULT 0,
+  checked_at timestamptz,
+  told_at timestamptz,
+  expired_at timestamptz,
+  next_at timestamptz NOT NULL,
+  lease_token uuid,
+  lease_until timestamptz
+);
+
+COMMENT ON COLUMN match_links.platform IS 'by which it is chosen for a look: youtube, deezer, or other, which nobody looks at';
+COMMENT ON COLUMN match_links.spelling IS 'what all URLs of the same thing have in common; NULL before the first look';
+COMMENT ON COLUMN match_links.hidden_since IS 'no shopper sees it; track_matches.dead_since follows';
+COMMENT ON COLUMN match_links.doubts IS 'bad looks in a row; silences: looks in a row that told nothing';
+COMMENT ON COLUMN match_links.told_at IS 'when YouTube''s API told what the rows of provider youtube hold: 30 days at most';
+COMMENT ON COLUMN match_links.expired_at IS 'when that was blanked, and those rows were hidden; NULL: it is told';
+COMMENT ON COLUMN match_links.lease_token IS 'fencing: only its holder may say what came of the look';
+
+CREATE INDEX IF NOT EXISTS match_links_next_idx ON match_links (platform, next_at);
+CREATE INDEX IF NOT EXISTS match_links_hidden_idx ON match_links (spelling) WHERE hidden_since IS NOT NULL;
+CREATE INDEX IF NOT EXISTS match_links_told_idx ON match_links (told_at) WHERE told_at IS NOT NULL;
+-- Hashed, as the old system may have kept texts that are too long for a tree.
+CREATE INDEX IF NOT EXISTS track_matches_url_idx ON track_matches USING hash (match_url);
+CREATE INDEX IF NOT EXISTS match_queue_answers_idx ON match_queue (parked_since) WHERE answers IS NOT NULL;
+
+-- Whoever writes a match, its link is known; one that nobody can look at is never due.
+CREATE OR REPLACE FUNCTION know_links() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  INSERT INTO match_links (url, platform, told_at, next_at)
+  SELECT match_url, link_platform(match_url), CASE WHEN bool_or(provider = 'youtube') THEN now() END,
+         CASE link_platform(match_url) WHEN 'other' THEN 'infinity' ELSE now() END
+  FROM new_rows WHERE length(match_url) <= 500 GROUP BY match_url ORDER BY match_url
+  ON CONFLICT (url) DO NOTHING;
+  UPDATE match_links l SET told_at = now(), expired_at = NULL
+  FROM new_rows n WHERE n.provider = 'youtube' AND l.url = n.match_url AND (l.told_at IS NULL OR l.expired_at IS NOT NULL);
+  RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER track_matches_know_links AFTER INSERT ON track_matches
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION know_links();
+
+-- Those that were there before, once: spread over two weeks, so that what is new need not wait behind them.
+INSERT INTO match_links (url, platform, told_at, next_at)
+SELECT match_url, link_platform(match_url), min(created_at) FILTER (WHERE provider = 'youtube'),
+       CASE link_platform(match_url) WHEN 'other' THEN 'infinity' ELSE now() + random() * interval '14 days' END
+FROM track_matches
+WHERE length(match_url) <= 500 AND NOT EXISTS (SELECT FROM match_links)
+GROUP BY match_url
+ON CONFLICT (url) DO NOTHING;

@@ -73,6 +73,15 @@ class _Track:
     def automatic(self, but: int) -> list[int]:
         return [row["id"] for row in self.rows if row["id"] != but and row["is_automatic"]]
 
+    def replaceable(self, but: int) -> list[int]:
+        """What goes when another is approved; a dead link too, lest it come alive beside that."""
+        dead = [
+            row["id"]
+            for row in self.rows
+            if row["is_dead"] and row["is_standing"] and row["provider"] and row["id"] != but
+        ]
+        return [*self.automatic(but), *dead]
+
     def decided(self, row: Record, *, changed: bool) -> Decided:
         return Decided(row["id"], self.release_id, self.track_index, self.sub_index, row["match_url"], changed)
 
@@ -86,7 +95,7 @@ async def approve(connection: Connection, match_id: int, by: str) -> Decided:
     row = track.row(match_id)
     if row["is_approved_by_person"]:
         return track.decided(row, changed=False)
-    others = [] if row["is_dead"] else track.automatic(but=match_id)
+    others = [] if row["is_dead"] else track.replaceable(but=match_id)
     await _record(connection, track, Action.APPROVE, row, by, [match_id, *others])
     await _verify(connection, [match_id], by, "approved = true, rejected = false")
     await _remove(connection, others)
@@ -129,7 +138,7 @@ async def set_url(
     chosen = next((row for row in track.rows if _is_spelt(row, url)), None)
     if chosen and chosen["is_approved_by_person"] and chosen["provider"] == PERSON and not chosen["is_dead"]:
         return track.decided(chosen, changed=False)
-    others = [row for row in track.rows if row["is_live"] and row is not chosen]
+    others = [row for row in track.rows if row["is_standing"] and row is not chosen]
     removed = [row["id"] for row in others if row["provider"] is not None]
     refused = [row["id"] for row in others if row["provider"] is None]  # rows of the old system are never removed
     row = chosen or await _insert(connection, track, platform, url, by)
@@ -142,6 +151,7 @@ async def set_url(
         by,
         f"approved = true, rejected = false, dead_since = NULL, confidence = 100, provider = '{PERSON}'",
     )
+    await _look_anew(connection, row["match_url"])
     await _settled(connection, track, row)
     return track.decided(row, changed=True)
 
@@ -355,7 +365,7 @@ async def _lock_track(
     rows = await connection.fetch(
         f"""
         SELECT id, match_url, provider, dead_since IS NOT NULL AS is_dead,
-               NOT rejected AND dead_since IS NULL AS is_live, {AUTOMATIC} AS is_automatic,
+               NOT rejected AND dead_since IS NULL AS is_live, NOT rejected AS is_standing, {AUTOMATIC} AS is_automatic,
                verified_at IS NOT NULL AND rejected AS is_rejected_by_person,
                verified_at IS NOT NULL AND NOT rejected AND coalesce(approved, false) AS is_approved_by_person
         FROM track_matches
@@ -437,6 +447,17 @@ async def _verify(connection: Connection, match_ids: Sequence[int], by: str, ass
     )
 
 
+async def _look_anew(connection: Connection, url: str) -> None:
+    """Who sets a URL that was found dead has seen it play: that is looked into, and believed meanwhile."""
+    await connection.execute(
+        """
+        UPDATE match_links SET state = 'unknown', hidden_since = NULL, doubts = 0, doubted_since = NULL, next_at = now()
+        WHERE url = $1 AND hidden_since IS NOT NULL
+        """,
+        url,
+    )
+
+
 async def _remove(connection: Connection, match_ids: Sequence[int]) -> None:
     await connection.execute("DELETE FROM track_matches WHERE id = ANY($1::bigint[])", match_ids)
 
@@ -470,7 +491,7 @@ async def _record_of_release(
 async def _restore(connection: Connection, track: _Track, decision_id: int, match_id: int) -> None:
     """Rows that are there get their old verdict, unless they were decided since; those that were removed come back.
 
-    What a rescan found since goes.
+    What was found of links meanwhile stays true: a dead one stays dead. What a rescan found since goes.
     """
     had_it = await connection.fetchval(
         f"SELECT true FROM {BEFORE} WHERE id = $2",  # noqa: S608 - a constant of ours
@@ -513,6 +534,7 @@ async def _bring_back(connection: Connection, decision_id: int) -> None:
         """,  # noqa: S608 - a constant of ours
         decision_id,
     )
+    await store.follow_links(connection, track.release_id)
 
 
 async def _settled(connection: Connection, track: _Track, row: Record) -> None:
@@ -664,6 +686,8 @@ class ReviewedMatch(NamedTuple):
     verified_at: datetime | None
     created_at: datetime | None
     dead_since: datetime | None
+    link_state: str
+    """As a LinkState; `expired`: what YouTube's API told of it may no longer be shown."""
     reasons: str
 
 
@@ -672,8 +696,12 @@ MATCHES = f"""
   SELECT m.id, m.release_id, r.artist, r.title, m.track_index, m.sub_index, track ->> 'position', track ->> 'title',
          track ->> 'duration', m.platform, m.match_url, m.candidate_title, m.candidate_duration_s, m.provider,
          m.confidence::float8, {STATUS}, m.verified_by, m.verified_at::timestamptz, m.created_at::timestamptz,
-         m.dead_since, coalesce(m.reasons, '[]')::text
+         m.dead_since,
+         CASE WHEN m.provider = 'youtube' AND l.expired_at IS NOT NULL AND l.hidden_since IS NULL THEN 'expired'
+              ELSE coalesce(l.state, 'unknown') END,
+         coalesce(m.reasons, '[]')::text
   FROM track_matches m
+  LEFT JOIN match_links l ON l.url = m.match_url
   LEFT JOIN releases r ON r.discogs_id = m.release_id
   LEFT JOIN match_queue q ON q.release_id = m.release_id
   LEFT JOIN LATERAL (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from matcher.domain.urls import spelling
 from matcher.domain.verdict import Thresholds, approved
 from matcher.errors import Broken, DatabaseUnavailable, Unavailable, Unreachable
 from matcher.matching import match_release
@@ -88,6 +89,10 @@ class Gathered:
         return [each.provider for each in self.missing] + self.not_asked
 
 
+async def nothing_is_hidden(_: Collection[str]) -> frozenset[str]:
+    return frozenset()
+
+
 @dataclass(slots=True)
 class Providers:
     """In the order in which they are asked. One that is throttled is not asked before it said, for any release."""
@@ -96,6 +101,8 @@ class Providers:
     thresholds: Thresholds
     provider_s: float = PROVIDER_S
     clock: Callable[[], float] = time.monotonic
+    hidden: Callable[[Collection[str]], Awaitable[frozenset[str]]] = nothing_is_hidden
+    """Of URLs, the spellings of those that are known not to play. Raises DatabaseUnavailable."""
     _rests_until: dict[str, float] = field(default_factory=dict)
 
     async def gather(
@@ -143,8 +150,10 @@ class Providers:
 
     async def _take(self, release: Release, so_far: Gathered, provider: str, answer: Sequence[Candidate]) -> None:
         so_far.answers[provider] = answer
-        if answer:
-            so_far.candidates += answer
+        hidden = await self.hidden([each.url for each in answer])
+        playable = [each for each in answer if spelling(each.url) not in hidden]
+        if playable:
+            so_far.candidates += playable
             # A box set takes seconds: shoppers must not wait for it.
             so_far.matches = await asyncio.to_thread(match_release, release, tuple(so_far.candidates), said=so_far.said)
 

@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -101,7 +101,7 @@ class Matcher:
     _asked: Providers = field(init=False)
 
     def __post_init__(self) -> None:
-        self._asked = Providers(self.providers, self.thresholds)
+        self._asked = Providers(self.providers, self.thresholds, hidden=self._hidden)
 
     def wake(self) -> None:
         """There is new work: an idle pool looks at once."""
@@ -226,6 +226,10 @@ class Matcher:
             tell=tell,
         )
         return _Found(fetched, body, mark, gathered, len(release.tracks))
+
+    async def _hidden(self, urls: Collection[str]) -> frozenset[str]:
+        async with self.database.connection() as connection:
+            return await store.hidden_links(connection, urls)
 
     async def _store(self, job: store.Job, found: _Found) -> _Ended:
         """All that is known is stored at once; the job is over unless providers are to be asked again.

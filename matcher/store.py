@@ -486,8 +486,9 @@ async def _insert_matches(
     A match that was known keeps its id, by which a reviewer names it.
     """
     refused = (await said(connection, release_id)).refused
+    hidden = await _hidden_from_now_on(connection, [each.match.candidate.url for each in matches])
     rows = {pair_of(each.match.track, each.match.candidate): _match_row(release_id, each) for each in matches}
-    wanted = {pair: row for pair, row in rows.items() if pair not in refused}
+    wanted = {pair: row for pair, row in rows.items() if pair not in refused and pair[2] not in hidden}
     await connection.executemany(
         INSERT_MATCH.format(id="id, ", twelfth="$12::bigint, "),
         [(*row, ids[pair]) for pair, row in wanted.items() if pair in ids],
@@ -510,6 +511,58 @@ async def said(connection: Connection, release_id: int) -> Said:
     pairs = [(row["is_refused"], (row["track_index"], row["sub_index"], spelling(row["match_url"]))) for row in rows]
     refused = frozenset(pair for is_refused, pair in pairs if is_refused)
     return Said(frozenset(pair for is_refused, pair in pairs if not is_refused), refused)
+
+
+# --- links --------------------------------------------------------------------------------------------------------
+
+HIDDEN_SINCE = "coalesce(l.hidden_since, CASE WHEN m.provider = 'youtube' THEN l.expired_at END)"
+"""Of a match `m` with its link `l`: what `dead_since` is to be. What YouTube's API told too long ago is hidden too."""
+
+IS_TOLD = "(l.state <> 'unknown' OR l.hidden_since IS NOT NULL OR l.expired_at IS NOT NULL)"
+"""Something is known of the link `l`."""
+
+
+async def hidden_links(connection: Connection, urls: Collection[str]) -> frozenset[str]:
+    """The spellings of those that no shopper can play now."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT spelling FROM match_links WHERE hidden_since IS NOT NULL AND spelling = ANY($1::text[])",
+        list({spelling(url) for url in urls}),
+    )
+    return frozenset(row["spelling"] for row in rows)
+
+
+async def _hidden_from_now_on(connection: Connection, urls: Collection[str]) -> frozenset[str]:
+    """The same. Whoever finds one of the others dead waits until this transaction ends, and then sees its rows.
+
+    In the order of the URLs, as two writers must not deadlock; also of those that are not known yet.
+    """
+    await connection.execute(
+        """
+        INSERT INTO match_links (url, platform, next_at)
+        SELECT url, link_platform(url), CASE link_platform(url) WHEN 'other' THEN 'infinity' ELSE now() END
+        FROM unnest($1::text[]) AS url WHERE length(url) <= 500 ORDER BY url
+        ON CONFLICT (url) DO NOTHING
+        """,
+        list(set(urls)),
+    )
+    await connection.execute("SELECT FROM match_links WHERE url = ANY($1::text[]) ORDER BY url FOR SHARE", list(urls))
+    return await hidden_links(connection, urls)
+
+
+async def follow_links(connection: Connection, release_id: int) -> list[Record]:
+    """Matches of the release are hidden, or shown again, as their links are; those that changed, by id."""
+    return await connection.fetch(
+        f"""
+        WITH changed AS (
+          UPDATE track_matches m SET dead_since = {HIDDEN_SINCE}
+          FROM match_links l
+          WHERE m.release_id = $1 AND l.url = m.match_url AND {IS_TOLD} AND m.dead_since IS DISTINCT FROM {HIDDEN_SINCE}
+          RETURNING m.id, m.track_index, m.sub_index, m.dead_since IS NOT NULL AS is_hidden, m.rejected
+        )
+        SELECT * FROM changed ORDER BY id
+        """,  # noqa: S608 - constants of ours
+        release_id,
+    )
 
 
 def _match_row(release_id: int, judged: JudgedMatch) -> tuple[object, ...]:

@@ -1,0 +1,376 @@
+"""All SQL of the links: those that are due for a look, what it told, and the matches that follow.
+
+A link's row is never locked by who waits for a release's: jobs hold the release's rows first, then those of links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from asyncpg import Record
+
+from matcher import store
+from matcher.database import Connection
+from matcher.domain.links import Link, LinkState, Seen
+from matcher.domain.urls import spelling
+from matcher.store import HIDDEN_SINCE, IS_TOLD, Priority
+
+LEASE = timedelta(minutes=10)
+"""A link whose looker died is due again after this; a batch takes a minute or so."""
+
+EXPIRED_AT_ONCE = 500
+OVERDUE_AFTER = timedelta(days=1)
+
+RETOLD = "(t.title, t.duration) IS DISTINCT FROM (m.candidate_title, m.candidate_duration_s)"
+"""Of a match `m`: YouTube's API tells something else now (`t`)."""
+
+WITHOUT_DETAILS = """
+  (SELECT jsonb_agg(reason || '{"detail": ""}' ORDER BY nth)
+   FROM jsonb_array_elements(m.reasons) WITH ORDINALITY AS of_m (reason, nth))
+"""
+"""The details of reasons quote title and duration; names and weights do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """Links to look at. A `wanted` one has a match that nobody rejected."""
+
+    token: UUID
+    links: Mapping[str, Link]
+    wanted: frozenset[str]
+
+
+class Looked(NamedTuple):
+    """What came of a look at a URL: the link now, and when it is due again."""
+
+    url: str
+    seen: Seen
+    link: Link
+    next_at: datetime
+
+
+async def claim(connection: Connection, platform: str, limit: int, now: datetime) -> Leased | None:
+    """Lease up to `limit` links that are due, those that wait longest first; None: there are none.
+
+    One that no match leads to any more is forgotten.
+    """
+    token = await connection.fetchval("SELECT gen_random_uuid()")
+    rows = await connection.fetch(
+        """
+        UPDATE match_links l SET lease_token = $3, lease_until = $4::timestamptz + $5::interval
+        WHERE url IN (
+          SELECT url FROM match_links
+          WHERE platform = $1 AND next_at <= $4 AND (lease_until IS NULL OR lease_until < $4)
+          ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        )
+        RETURNING url, state, hidden_since, doubts, doubted_since, silences,
+                  EXISTS (SELECT FROM track_matches m WHERE m.match_url = l.url AND NOT m.rejected) AS is_wanted,
+                  NOT EXISTS (SELECT FROM track_matches m WHERE m.match_url = l.url) AS is_unused
+        """,
+        platform,
+        limit,
+        token,
+        now,
+        LEASE,
+    )
+    unused = {row["url"] for row in rows if row["is_unused"]}
+    await _forget_unused(connection, unused)
+    if not rows:
+        return None
+    return Leased(
+        token,
+        {row["url"]: _link(row) for row in rows if row["url"] not in unused},
+        frozenset(row["url"] for row in rows if row["is_wanted"]),
+    )
+
+
+def _link(row: Record) -> Link:
+    return Link(LinkState(row["state"]), row["hidden_since"], row["doubts"], row["doubted_since"], row["silences"])
+
+
+async def _forget_unused(connection: Connection, urls: Collection[str]) -> None:
+    """Once whoever is storing a match with such a link has done so, it is seen."""
+    if urls:
+        await connection.execute("SELECT FROM match_links WHERE url = ANY($1::text[]) ORDER BY url FOR UPDATE", urls)
+        await connection.execute(
+            """
+            DELETE FROM match_links l
+            WHERE url = ANY($1::text[]) AND NOT EXISTS (SELECT FROM track_matches m WHERE m.match_url = l.url)
+            """,
+            urls,
+        )
+
+
+async def note(connection: Connection, token: UUID, looked: Sequence[Looked]) -> None:
+    """First of all what the links are now, while they stay leased. Jobs that store matches see it from then on.
+
+    If we die before `settle` they are looked at again, and their matches follow then.
+    """
+    await connection.execute(
+        """
+        WITH held AS (
+          SELECT url FROM match_links WHERE url = ANY($2::text[]) AND lease_token = $1 ORDER BY url FOR UPDATE
+        )
+        UPDATE match_links l
+        SET spelling = told.spelling, state = told.state, hidden_since = told.hidden_since,
+            expired_at = CASE WHEN told.is_retold THEN NULL ELSE l.expired_at END
+        FROM held JOIN unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[])
+          AS told (url, spelling, state, hidden_since, is_retold) USING (url)
+        WHERE l.url = held.url
+        """,
+        token,
+        [each.url for each in looked],
+        [spelling(each.url) for each in looked],
+        [each.link.state.value for each in looked],
+        [each.link.hidden_since for each in looked],
+        [each.seen.title is not None for each in looked],
+    )
+
+
+async def settle(connection: Connection, token: UUID, looked: Sequence[Looked], now: datetime) -> None:
+    """Last of all: when they are looked at again."""
+    await connection.execute(
+        """
+        WITH held AS (
+          SELECT url FROM match_links WHERE url = ANY($2::text[]) AND lease_token = $1 ORDER BY url FOR UPDATE
+        )
+        UPDATE match_links l
+        SET doubts = told.doubts, doubted_since = told.doubted_since, silences = told.silences, next_at = told.next_at,
+            checked_at = CASE WHEN told.is_news THEN $9 ELSE l.checked_at END,
+            told_at = CASE WHEN told.is_retold AND EXISTS (
+                        SELECT FROM track_matches m WHERE m.match_url = l.url AND m.provider = 'youtube'
+                      ) THEN $9 ELSE l.told_at END,
+            lease_token = NULL, lease_until = NULL
+        FROM held JOIN unnest($2::text[], $3::integer[], $4::timestamptz[], $5::integer[], $6::timestamptz[],
+                              $7::boolean[], $8::boolean[])
+          AS told (url, doubts, doubted_since, silences, next_at, is_news, is_retold) USING (url)
+        WHERE l.url = held.url
+        """,
+        token,
+        [each.url for each in looked],
+        [each.link.doubts for each in looked],
+        [each.link.doubted_since for each in looked],
+        [each.link.silences for each in looked],
+        [each.next_at for each in looked],
+        [each.seen.state is not LinkState.UNKNOWN for each in looked],
+        [each.seen.title is not None for each in looked],
+        now,
+    )
+
+
+async def put_back(connection: Connection, token: UUID, urls: Collection[str], next_at: datetime | None) -> None:
+    """Unasked: due as before, or at `next_at`."""
+    await connection.execute(
+        """
+        WITH held AS (
+          SELECT url FROM match_links WHERE url = ANY($2::text[]) AND lease_token = $1 ORDER BY url FOR UPDATE
+        )
+        UPDATE match_links l SET next_at = coalesce($3, l.next_at), lease_token = NULL, lease_until = NULL
+        FROM held WHERE l.url = held.url
+        """,
+        token,
+        list(urls),
+        next_at,
+    )
+
+
+# --- matches follow -----------------------------------------------------------------------------------------------
+
+
+async def that_disagree(connection: Connection, looked: Sequence[Looked]) -> list[int]:
+    """Releases of which a match is not as these links are, or is not told as YouTube tells it now."""
+    rows = await connection.fetch(
+        f"""
+        SELECT DISTINCT m.release_id
+        FROM unnest($1::text[], $2::text[], $3::integer[]) AS t (url, title, duration)
+        JOIN match_links l ON l.url = t.url JOIN track_matches m ON m.match_url = t.url
+        WHERE ({IS_TOLD} AND m.dead_since IS DISTINCT FROM {HIDDEN_SINCE})
+           OR (m.provider = 'youtube' AND t.title IS NOT NULL AND {RETOLD})
+        ORDER BY 1
+        """,  # noqa: S608 - constants of ours
+        *_told(looked),
+    )
+    return [row["release_id"] for row in rows]
+
+
+def _told(looked: Sequence[Looked]) -> tuple[list[str], list[str | None], list[int | None]]:
+    return (
+        [each.url for each in looked],
+        [each.seen.title for each in looked],
+        [each.seen.duration_s for each in looked],
+    )
+
+
+async def follow(connection: Connection, release_id: int, looked: Sequence[Looked]) -> tuple[int, int]:
+    """In a transaction of its own: the release's matches are hidden or shown as their links are, and told anew.
+
+    It is matched again, behind everything that is asked for, where a match was hidden, or may no longer be what it
+    was. Returns how many were hidden, and shown again. What is not rejected and comes alive again gives way to what
+    a person or the old system put beside it meanwhile, and to what a rescan has found; but a person's own comes back.
+    """
+    await connection.execute("SELECT FROM match_queue WHERE release_id = $1 FOR UPDATE", release_id)
+    await connection.execute("SELECT FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
+    was_retold = await _retell(connection, release_id, looked)
+    changed = [row for row in await store.follow_links(connection, release_id) if not row["rejected"]]
+    hidden = [row for row in changed if row["is_hidden"]]
+    revived = [row["id"] for row in changed if not row["is_hidden"]]
+    gave_way = await _make_room(connection, revived)
+    await store.refresh_has_audio(connection, release_id)
+    if hidden or gave_way or was_retold:
+        await _match_again(connection, release_id)
+    return len(hidden), len(revived) - gave_way
+
+
+async def _retell(connection: Connection, release_id: int, looked: Sequence[Looked]) -> bool:
+    """Whether a match that no person decided was found by a title that is another one now."""
+    rows = await connection.fetch(
+        f"""
+        WITH told AS (SELECT * FROM unnest($2::text[], $3::text[], $4::integer[]) AS t (url, title, duration)),
+        old AS (
+          SELECT m.id, m.candidate_title IS NOT NULL AND m.verified_at IS NULL AS is_judged_by_it, t.title, t.duration,
+                 CASE WHEN m.candidate_title IS NULL THEN m.reasons ELSE {WITHOUT_DETAILS} END AS reasons
+          FROM told t JOIN track_matches m ON m.match_url = t.url
+          WHERE m.release_id = $1 AND m.provider = 'youtube' AND t.title IS NOT NULL AND {RETOLD}
+        )
+        UPDATE track_matches m SET candidate_title = old.title, candidate_duration_s = old.duration,
+                                   reasons = old.reasons
+        FROM old WHERE m.id = old.id RETURNING old.is_judged_by_it
+        """,  # noqa: S608 - constants of ours
+        release_id,
+        *_told(looked),
+    )
+    return any(row["is_judged_by_it"] for row in rows)
+
+
+LIVE = "NOT m.rejected AND m.dead_since IS NULL"
+AUTOMATIC = f"{LIVE} AND m.verified_at IS NULL AND m.provider IS NOT NULL"
+
+
+async def _make_room(connection: Connection, revived: Sequence[int]) -> int:
+    """A track shows one match. Returns how many of the revived ones went."""
+    beside = """
+      other.release_id = m.release_id AND other.track_index IS NOT DISTINCT FROM m.track_index
+      AND other.sub_index IS NOT DISTINCT FROM m.sub_index AND other.id <> m.id
+      AND NOT other.rejected AND other.dead_since IS NULL
+    """
+    await connection.execute(
+        f"""
+        DELETE FROM track_matches m USING track_matches other
+        WHERE {beside} AND {AUTOMATIC} AND other.id = ANY($1::bigint[])
+          AND (other.verified_at IS NOT NULL OR other.provider IS NULL)
+        """,  # noqa: S608 - constants of ours
+        revived,
+    )
+    gone = await connection.execute(
+        f"DELETE FROM track_matches m USING track_matches other WHERE {beside} AND {AUTOMATIC} AND m.id = ANY($1::bigint[])",  # noqa: S608, E501 - constants of ours
+        revived,
+    )
+    return int(gone.removeprefix("DELETE "))
+
+
+async def _match_again(connection: Connection, release_id: int) -> None:
+    """A job that is under way may have looked before: it has lost its lease, and is done again."""
+    await connection.execute(
+        """
+        UPDATE match_queue SET
+          status = 'queued', not_before = now(), enqueued_at = now(), parked_since = NULL, answers = NULL,
+          priority = CASE status WHEN 'processing' THEN priority ELSE $2 END,
+          place = CASE status WHEN 'processing' THEN place ELSE 0 END,
+          attempts = CASE status WHEN 'processing' THEN greatest(attempts - 1, 0) ELSE 0 END,
+          lease_token = NULL, lease_until = NULL
+        WHERE release_id = $1 AND status IN ('matched', 'unmatched', 'processing')
+        """,
+        release_id,
+        int(Priority.HISTORY),
+    )
+
+
+# --- what YouTube's API told --------------------------------------------------------------------------------------
+
+
+async def begin_expiry(connection: Connection, told_before: datetime, now: datetime) -> list[str]:
+    """Links of which YouTube's API told too long ago: from now on their matches by it are to be hidden."""
+    rows = await connection.fetch(
+        """
+        WITH old AS (
+          SELECT url FROM match_links WHERE told_at < $1 ORDER BY told_at LIMIT $3 FOR UPDATE SKIP LOCKED
+        )
+        UPDATE match_links l SET expired_at = $2 FROM old WHERE l.url = old.url RETURNING l.url
+        """,
+        told_before,
+        now,
+        EXPIRED_AT_ONCE,
+    )
+    return sorted(row["url"] for row in rows)
+
+
+async def releases_told(connection: Connection, urls: Sequence[str]) -> list[int]:
+    """Releases that hold what YouTube's API told of these."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT release_id FROM track_matches WHERE match_url = ANY($1::text[]) AND provider = 'youtube'",
+        urls,
+    )
+    return sorted(row["release_id"] for row in rows)
+
+
+async def blank(connection: Connection, release_id: int) -> None:
+    """Before `follow`, in its transaction: what expired goes; the row, its id and any decision stay."""
+    await connection.execute("SELECT FROM match_queue WHERE release_id = $1 FOR UPDATE", release_id)
+    await connection.execute("SELECT FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
+    await connection.execute(
+        f"""
+        UPDATE track_matches m
+        SET candidate_title = NULL, candidate_duration_s = NULL, reasons = {WITHOUT_DETAILS}
+        FROM match_links l
+        WHERE m.release_id = $1 AND l.url = m.match_url AND m.provider = 'youtube' AND l.expired_at IS NOT NULL
+        """,  # noqa: S608 - constants of ours
+        release_id,
+    )
+
+
+async def end_expiry(connection: Connection, urls: Sequence[str], told_before: datetime) -> None:
+    """All that was told of these is gone, but for what was told anew meanwhile."""
+    await connection.execute(
+        "SELECT FROM match_links WHERE url = ANY($1::text[]) ORDER BY url FOR UPDATE",
+        urls,
+    )
+    await connection.execute(
+        "UPDATE match_links SET told_at = NULL WHERE url = ANY($1::text[]) AND told_at < $2", urls, told_before
+    )
+
+
+async def forget_old_answers(connection: Connection, kept_before: datetime) -> None:
+    """What providers said to jobs that have waited for others ever since."""
+    await connection.execute(
+        "UPDATE match_queue SET answers = NULL WHERE answers IS NOT NULL AND parked_since < $1", kept_before
+    )
+
+
+# --- numbers ------------------------------------------------------------------------------------------------------
+
+
+class Counts(NamedTuple):
+    """Of one platform's links."""
+
+    hidden: int
+    overdue: int
+    """For more than a day."""
+
+
+async def counts(connection: Connection, now: datetime) -> dict[str, Counts]:
+    """By platform, of those that are looked at."""
+    rows = await connection.fetch(
+        """
+        SELECT platform,
+               (SELECT count(*) FROM match_links l WHERE l.platform = of.platform AND l.hidden_since IS NOT NULL),
+               (SELECT count(*) FROM match_links l WHERE l.platform = of.platform AND l.next_at < $2)
+        FROM unnest($1::text[]) AS of (platform)
+        """,
+        ["youtube", "deezer"],
+        now - OVERDUE_AFTER,
+    )
+    return {platform: Counts(hidden, overdue) for platform, hidden, overdue in rows}
