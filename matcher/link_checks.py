@@ -110,6 +110,8 @@ class LinkChecks:
             except DatabaseUnavailable:
                 await asyncio.sleep(DATABASE_RETRY_S)
                 continue
+            if checked is not None:
+                self.on_checked(checked)
             await asyncio.sleep(self.idle_s if checked is None else checked.rest_s)
 
     async def check(self, checker: LinkChecker) -> Checked | None:

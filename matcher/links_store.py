@@ -37,7 +37,7 @@ WITHOUT_DETAILS = """
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """Links to look at. A `wanted` one has a match that nobody rejected."""
+    """Links to look at. A `wanted` one has a match that nobody rejected, or is hidden."""
 
     token: UUID
     links: Mapping[str, Link]
@@ -56,7 +56,7 @@ class Looked(NamedTuple):
 async def claim(connection: Connection, platform: str, limit: int, now: datetime) -> Leased | None:
     """Lease up to `limit` links that are due, those that wait longest first; None: there are none.
 
-    One that no match leads to any more is forgotten.
+    One that no match leads to any more is forgotten, but for what is dead: that it is not to be suggested again.
     """
     token = await connection.fetchval("SELECT gen_random_uuid()")
     rows = await connection.fetch(
@@ -68,8 +68,10 @@ async def claim(connection: Connection, platform: str, limit: int, now: datetime
           ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED
         )
         RETURNING url, state, hidden_since, doubts, doubted_since, silences,
-                  EXISTS (SELECT FROM track_matches m WHERE m.match_url = l.url AND NOT m.rejected) AS is_wanted,
-                  NOT EXISTS (SELECT FROM track_matches m WHERE m.match_url = l.url) AS is_unused
+                  hidden_since IS NOT NULL
+                    OR EXISTS (SELECT FROM track_matches m WHERE m.match_url = l.url AND NOT m.rejected) AS is_wanted,
+                  hidden_since IS NULL
+                    AND NOT EXISTS (SELECT FROM track_matches m WHERE m.match_url = l.url) AS is_unused
         """,
         platform,
         limit,

@@ -101,7 +101,7 @@ class Matcher:
     _asked: Providers = field(init=False)
 
     def __post_init__(self) -> None:
-        self._asked = Providers(self.providers, self.thresholds, hidden=self._hidden)
+        self._asked = Providers(self.providers, self.thresholds, hidden=hidden_in(self.database))
 
     def wake(self) -> None:
         """There is new work: an idle pool looks at once."""
@@ -227,10 +227,6 @@ class Matcher:
         )
         return _Found(fetched, body, mark, gathered, len(release.tracks))
 
-    async def _hidden(self, urls: Collection[str]) -> frozenset[str]:
-        async with self.database.connection() as connection:
-            return await store.hidden_links(connection, urls)
-
     async def _store(self, job: store.Job, found: _Found) -> _Ended:
         """All that is known is stored at once; the job is over unless providers are to be asked again.
 
@@ -285,6 +281,16 @@ class Matcher:
         with contextlib.suppress(LeaseLost, DatabaseUnavailable):
             async with self.database.transaction() as connection:
                 await store.hand_back(connection, job)
+
+
+def hidden_in(database: Database) -> Callable[[Collection[str]], Awaitable[frozenset[str]]]:
+    """What Providers asks."""
+
+    async def hidden(urls: Collection[str]) -> frozenset[str]:
+        async with database.connection() as connection:
+            return await store.hidden_links(connection, urls)
+
+    return hidden
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from matcher.database import Database
 from matcher.decisions import Action
 from matcher.domain.verdict import Thresholds
 from matcher.errors import DatabaseUnavailable
+from matcher.link_checks import Checked, LinkChecks
 from matcher.migration import migrate
 from matcher.pool import Matcher, Outcome
 from proxy import __version__, keys
@@ -27,7 +28,7 @@ from proxy.adapters.responses import ResponseStore
 from proxy.adapters.upstream import Call, Upstream, sent_once
 from proxy.adapters.variants import Variants
 from proxy.adapters.webhook import Receiver
-from proxy.audio_providers import opened_providers
+from proxy.audio_providers import opened_link_checkers, opened_providers
 from proxy.background import Health, running
 from proxy.domain.budget import Budget, Lane
 from proxy.domain.lifetimes import LIFETIMES
@@ -289,7 +290,8 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         content_max_age_s=settings.content_max_age_ms / 1000,
         deadline_s=settings.upstream_deadline_ms / 1000,
     )
-    async with opened_providers(settings, database) as providers:
+    async with opened_providers(settings, database) as providers, opened_link_checkers(settings, database) as checkers:
+        app[keys.LINKS] = LinkChecks(database, checkers, lambda checked: links_checked(app, checked))
         app[keys.MATCHER] = Matcher(
             database,
             releases.fetch_for_matching,
@@ -371,6 +373,22 @@ def job_ended(app: web.Application, outcome: Outcome) -> None:
     )
 
 
+def links_checked(app: web.Application, checked: Checked) -> None:
+    """The canonical log line of a batch of links, and its metrics."""
+    for outcome, count in checked.outcomes.items():
+        app[keys.METRICS].link_checks.labels(checked.platform, outcome).inc(count)
+    log.info(
+        "links checked",
+        checker=checked.checker,
+        outcomes=dict(checked.outcomes),
+        hidden=checked.hidden,
+        shown_again=checked.shown,
+        rest_s=round(checked.rest_s, 1),
+        error=checked.error,
+        ms=round(checked.seconds * 1000, 1),
+    )
+
+
 async def webhooks(app: web.Application) -> AsyncIterator[None]:
     """What delivers events, where somebody wants them."""
     settings = app[keys.SETTINGS]
@@ -398,6 +416,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     }
     if app[keys.SETTINGS].background_processing_enabled:
         tasks["matcher"] = app[keys.MATCHER].run
+        tasks["links"] = app[keys.LINKS].run
         tasks["scheduler"] = app[keys.SCHEDULER].run
     if keys.WEBHOOKS in app:
         tasks[WEBHOOKS] = app[keys.WEBHOOKS].run

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
+from yarl import URL
 
 from matcher.database import Database
 from matcher.domain.quota import LIMITS
 from matcher.gathering import Provider
+from matcher.link_checks import LinkChecker
 from matcher.providers import deezer, musicbrainz
 from matcher.providers.client import Client
+from matcher.providers.deezer_links import DeezerLinks
 from matcher.providers.discogs_videos import DiscogsVideos
 from matcher.providers.http_client import HttpClient
 from matcher.providers.pressings import Pressings
+from matcher.providers.youtube_links import OEMBED_URL, YouTubeOembed
 from matcher.quota_store import Quota
 from proxy.adapters.upstream import sent_once
-from proxy.settings import Settings
+from proxy.settings import OFFICIAL_YOUTUBE_API_URL, Settings
 
 Make = Callable[[Client, Sequence[Provider]], Provider]
 """Of its client, and the providers that are asked earlier."""
@@ -39,6 +44,20 @@ async def opened_providers(settings: Settings, database: Database) -> AsyncItera
             if name in PROVIDERS:
                 made.append(PROVIDERS[name](provider_client(name, settings, session, database), tuple(made)))
         yield made
+
+
+@asynccontextmanager
+async def opened_link_checkers(settings: Settings, database: Database) -> AsyncIterator[list[LinkChecker]]:
+    """For each platform that tells whether its links still play."""
+    async with provider_session() as session:
+        oembed = replace(provider_client("oembed", settings, session, database), base_url=oembed_url(settings))
+        yield [YouTubeOembed(oembed), DeezerLinks(provider_client("deezer", settings, session, database))]
+
+
+def oembed_url(settings: Settings) -> str:
+    """Beside the API: where that is simulated, so is oEmbed."""
+    simulated = settings.youtube_api_url != OFFICIAL_YOUTUBE_API_URL
+    return str(URL(settings.youtube_api_url).origin()) if simulated else OEMBED_URL
 
 
 def provider_session() -> aiohttp.ClientSession:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from matcher.database import Database
+from matcher.link_checks import LinkChecks
 from matcher.pool import Matcher
 from proxy.adapters.changes import Changes
 from proxy.adapters.metrics import Metrics
@@ -43,6 +44,7 @@ UPSTREAM = web.AppKey("upstream", Upstream)
 METRICS = web.AppKey("metrics", Metrics)
 HEALTH = web.AppKey("health", Health)
 MATCHER = web.AppKey("matcher", Matcher)
+LINKS = web.AppKey("links", LinkChecks)
 RELEASES = web.AppKey("releases", ReleaseService)
 INVENTORY = web.AppKey("inventory", InventoryService)
 IDENTITIES = web.AppKey("identities", IdentityService)

@@ -46,6 +46,7 @@ from proxy.setting_values import (
 )
 
 OFFICIAL_API_URL = "https://api.discogs.com"
+OFFICIAL_YOUTUBE_API_URL = "https://www.googleapis.com/youtube/v3"
 
 
 class SettingsError(Exception):
@@ -175,7 +176,7 @@ class Settings:
     )
     deezer_api_url: str = setting("DEEZER_API_URL", url("https", "http"), "https://api.deezer.com", "Deezer")
     youtube_api_url: str = setting(
-        "YOUTUBE_API_URL", url("https", "http"), "https://www.googleapis.com/youtube/v3", "YouTube, with its path"
+        "YOUTUBE_API_URL", url("https", "http"), OFFICIAL_YOUTUBE_API_URL, "YouTube, with its path"
     )
     itunes_api_url: str = setting("ITUNES_API_URL", url("https", "http"), "https://itunes.apple.com", "iTunes")
     workers: int = setting("WORKERS", number(1, 64), "1", "processes sharing the port")

@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -22,8 +23,9 @@ from proxy.adapters.database import connected
 from proxy.adapters.embedded_postgres import EmbeddedPostgres
 from proxy.adapters.postgres_server import SETTINGS
 from proxy.app import make_app
+from proxy.commands.processes import NOBODY
 from proxy.server import Runner
-from proxy.settings import Settings
+from proxy.settings import OFFICIAL_YOUTUBE_API_URL, Settings
 from tests.simulated_discogs import Catalogue, SimulatedDiscogs
 
 hypothesis.settings.register_profile(
@@ -169,6 +171,8 @@ async def start_proxy(database_dsn: str, discogs: SimulatedDiscogs, tmp_path: Pa
 @asynccontextmanager
 async def running_proxy(settings: Settings, dsn: str) -> AsyncIterator[Proxy]:
     async with connected(dsn, connections=5) as database:
+        if settings.youtube_api_url == OFFICIAL_YOUTUBE_API_URL:  # simulated videos are not looked for there
+            settings = replace(settings, youtube_api_url=NOBODY)
         app = make_app(settings, database, ADMIN_TOKEN)
         runner = Runner(app, access_log=None, shutdown_timeout=1, auto_decompress=False)
         await runner.setup()

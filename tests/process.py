@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from proxy.commands.processes import NOBODY
 from proxy.settings import known_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,8 +65,10 @@ async def proxy_process(log_file: Path, **environment: str) -> AsyncIterator[Pro
         offset = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "proxy"],
-            # Other providers would be asked where they really are.
-            env=command_environment({"PORT": "0", "MATCH_PROVIDERS": "discogs_videos"} | environment),
+            # Other providers would be asked where they really are, and YouTube for simulated videos.
+            env=command_environment(
+                {"PORT": "0", "MATCH_PROVIDERS": "discogs_videos", "YOUTUBE_API_URL": NOBODY} | environment
+            ),
             stderr=log,
         )
     try:

@@ -72,6 +72,9 @@ class Metrics:
     provider_calls: Counter = field(init=False)
     provider_quota: Gauge = field(init=False)
     provider_quota_limit: Gauge = field(init=False)
+    link_checks: Counter = field(init=False)
+    links_hidden: Gauge = field(init=False)
+    links_overdue: Gauge = field(init=False)
     checks: Counter = field(init=False)
     check_calls: Histogram = field(init=False)
     check_age: Gauge = field(init=False)
@@ -217,6 +220,21 @@ class Metrics:
             "discogs_proxy_provider_quota_limit",
             "Calls that it allows a day.",
             ("provider", "limit"),
+            registry=registry,
+        )
+        self.link_checks = Counter(
+            "discogs_proxy_link_checks",
+            "Looks whether links still play, by what they told, or did not: throttled, broken, unbelievable.",
+            ("platform", "outcome"),
+            registry=registry,
+        )
+        self.links_hidden = Gauge(
+            "discogs_proxy_links_hidden", "Links that no longer play.", ("platform",), registry=registry
+        )
+        self.links_overdue = Gauge(
+            "discogs_proxy_links_overdue",
+            "Links that should have been looked at more than a day ago.",
+            ("platform",),
             registry=registry,
         )
         self.checks = Counter(

@@ -12,7 +12,7 @@ from matcher.domain.verdict import Persist, Thresholds, judge
 from matcher.errors import MatcherError
 from matcher.explain import as_table
 from matcher.gathering import Providers
-from matcher.pool import JOB_DEADLINE_S, describe, parse_body
+from matcher.pool import JOB_DEADLINE_S, describe, hidden_in, parse_body
 from proxy.adapters.database import DatabaseUnusable
 from proxy.adapters.embedded_postgres import EmbeddedPostgresError
 from proxy.adapters.lanes import Lanes
@@ -33,7 +33,7 @@ async def match(settings: Settings, release_id: int) -> int:
         content = parse_body(await _fetch(settings, release_id))
         release = parse_release(content)
         async with command_database(settings) as database, opened_providers(settings, database) as providers:
-            gathered = await Providers(providers, thresholds).gather(
+            gathered = await Providers(providers, thresholds, hidden=hidden_in(database)).gather(
                 release,
                 content,
                 in_demand=True,

@@ -18,6 +18,8 @@ from proxy.settings import known_names
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 STOP_TIMEOUT_S = 20.0
+NOBODY = f"http://{HOST}:9/youtube/v3"
+"""Simulated videos are not looked for at YouTube."""
 Process = subprocess.Popen[bytes]
 
 
@@ -48,7 +50,7 @@ def server(*arguments: str, environment: Mapping[str, str] | None = None) -> Ite
     What it prints is dropped, what it logs on standard error is not.
     """
     unset = dict.fromkeys(known_names(), "")
-    own = {"PYTHONPATH": str(ROOT)} | unset | dict(environment or {})
+    own = {"PYTHONPATH": str(ROOT)} | unset | {"YOUTUBE_API_URL": NOBODY} | dict(environment or {})
     with running([sys.executable, *arguments], own) as process:
         yield process
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from matcher import store
+from matcher import links_store, store
 from matcher.database import Connection
 from matcher.domain.quota import LIMITS, Daily
 from matcher.errors import DatabaseUnavailable
@@ -56,9 +57,13 @@ async def metrics(request: web.Request) -> web.Response:
     try:
         async with request.app[keys.DATABASE].connection() as connection:
             await measure_queue(connection, measured)
+            await measure_links(connection, measured)
             await measure_quotas(connection, measured, request.app[keys.SETTINGS].audio_providers)
     except DatabaseUnavailable:
-        for metric in (measured.queue, measured.queue_age, measured.provider_quota):
+        for metric in (
+            *(measured.queue, measured.queue_age, measured.provider_quota),
+            *(measured.links_hidden, measured.links_overdue),
+        ):
             metric.clear()
         measured.queue_parked.set(float("nan"))
     reasons = await degraded(request.app)
@@ -80,6 +85,12 @@ async def measure_queue(connection: Connection, measured: Metrics) -> None:
         measured.queue.labels(status.value).set(count)
         measured.queue_age.labels(status.value).set(ages.oldest_s[status])
     measured.queue_parked.set(ages.parked)
+
+
+async def measure_links(connection: Connection, measured: Metrics) -> None:
+    for platform, links in (await links_store.counts(connection, datetime.now(UTC))).items():
+        measured.links_hidden.labels(platform).set(links.hidden)
+        measured.links_overdue.labels(platform).set(links.overdue)
 
 
 async def measure_quotas(connection: Connection, measured: Metrics, providers: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from .deezer import SimulatedDeezer
 from .musicbrainz import SimulatedMusicBrainz
+from .oembed import SimulatedOembed
 from .songs import Song, songs_of
 
-__all__ = ["SimulatedDeezer", "SimulatedMusicBrainz", "Song", "songs_of"]
+__all__ = ["SimulatedDeezer", "SimulatedMusicBrainz", "SimulatedOembed", "Song", "songs_of"]
