@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from string import ascii_uppercase
 from typing import Any
 
 import pytest
 
-from matcher.domain.links import LinkState
+from matcher.domain.links import LinkState, Seen
 from matcher.errors import Broken
 from matcher.providers.client import Reply
-from matcher.providers.youtube_links import YouTubeOembed, parse_oembed, video_id
+from matcher.providers.youtube import Video
+from matcher.providers.youtube_links import YouTubeOembed, YouTubeVideos, parse_oembed, seen, video_id
 from tests.matcher.providers.asking import client_of
 from tests.origin import running_origin
 
@@ -25,9 +29,7 @@ VIDEO: dict[str, Any] = {"title": "Morning Signal", "author_name": "The Tidal Cl
     ],
 )
 def test_what_oembed_tells_of_a_video(status: int, body: object, state: LinkState) -> None:
-    seen = parse_oembed(Reply(status, {}, body))
-    assert seen.state is state
-    assert not seen.is_explicit
+    assert parse_oembed(Reply(status, {}, body)) == Seen(state)
 
 
 @pytest.mark.parametrize(("status", "body"), [(200, {}), (200, []), (200, {"title": 7}), (418, None), (429, None)])
@@ -36,15 +38,54 @@ def test_what_it_never_says_tells_nothing_of_the_video(status: int, body: object
         parse_oembed(Reply(status, {}, body))
 
 
+WELL = Video("aaaaaaaaaaa", "Morning Signal", "The Tidal Club", 362, True, True, None, frozenset())
+MANY = frozenset(f"{first}{second}" for first in ascii_uppercase for second in ascii_uppercase)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "is_explicit"),
+    [
+        ({}, LinkState.ALIVE, False),
+        ({"is_embeddable": False}, LinkState.NOT_EMBEDDABLE, True),
+        ({"is_public": False}, LinkState.DEAD, True),
+        ({"is_public": False, "is_embeddable": False}, LinkState.DEAD, True),
+        ({"blocked": frozenset({"DE"})}, LinkState.BLOCKED, False),
+        ({"allowed": frozenset({"DE"})}, LinkState.BLOCKED, False),
+        ({"allowed": frozenset()}, LinkState.BLOCKED_EVERYWHERE, True),
+        ({"allowed": frozenset({"DE"}), "blocked": frozenset({"DE"})}, LinkState.BLOCKED_EVERYWHERE, True),
+        ({"blocked": MANY}, LinkState.BLOCKED_EVERYWHERE, True),
+    ],
+)
+def test_what_the_api_tells_of_a_video(changes: dict[str, Any], state: LinkState, is_explicit: bool) -> None:
+    assert seen(replace(WELL, **changes)) == Seen(state, is_explicit, "Morning Signal", 362)
+
+
+def test_what_it_does_not_list_may_be_gone_and_what_has_no_title_is_not_told() -> None:
+    assert seen(None) == Seen(LinkState.DEAD)
+    assert seen(replace(WELL, title="")) == Seen(LinkState.ALIVE)
+
+
+async def test_many_videos_are_asked_for_at_once() -> None:
+    asked: list[Sequence[str]] = []
+
+    async def videos(ids: Sequence[str]) -> dict[str, Video]:
+        asked.append(ids)
+        return {"aaaaaaaaaaa": WELL}
+
+    told = await YouTubeVideos(videos).look(["aaaaaaaaaaa", "bbbbbbbbbbb"])
+    assert asked == [["aaaaaaaaaaa", "bbbbbbbbbbb"]]
+    assert [each.state for each in told.values()] == [LinkState.ALIVE, LinkState.DEAD]
+
+
 async def test_a_video_is_asked_for_by_its_one_url() -> None:
     async with running_origin() as origin, client_of(origin.url) as client:
         origin.body = b'{"title": "Morning Signal"}'
         checker = YouTubeOembed(client)
         asked = checker.id_of("https://youtu.be/aaaaaaaaaaa?t=3")
         assert asked
-        seen = await checker.look([asked])
+        told = await checker.look([asked])
         (request,) = origin.requests
-    assert seen["aaaaaaaaaaa"].state is LinkState.ALIVE
+    assert told["aaaaaaaaaaa"].state is LinkState.ALIVE
     assert request.path == "/oembed"
     assert dict(request.query) == {"url": "https://www.youtube.com/watch?v=aaaaaaaaaaa", "format": "json"}
 
