@@ -19,7 +19,7 @@ from matcher.providers.deezer_links import DeezerLinks
 from matcher.providers.discogs_videos import DiscogsVideos
 from matcher.providers.http_client import HttpClient
 from matcher.providers.pressings import Pressings
-from matcher.providers.youtube_links import OEMBED_URL, YouTubeOembed
+from matcher.providers.youtube_links import OEMBED_URL, YouTubeOembed, YouTubeVideos, videos_by
 from matcher.quota_store import Quota
 from proxy.adapters.upstream import sent_once
 from proxy.settings import OFFICIAL_YOUTUBE_API_URL, Settings
@@ -50,8 +50,12 @@ async def opened_providers(settings: Settings, database: Database) -> AsyncItera
 async def opened_link_checkers(settings: Settings, database: Database) -> AsyncIterator[list[LinkChecker]]:
     """For each platform that tells whether its links still play."""
     async with provider_session() as session:
-        oembed = replace(provider_client("oembed", settings, session, database), base_url=oembed_url(settings))
-        yield [YouTubeOembed(oembed), DeezerLinks(provider_client("deezer", settings, session, database))]
+        deezer = DeezerLinks(provider_client("deezer", settings, session, database))
+        if settings.youtube_api_key:
+            yield [YouTubeVideos(videos_by(provider_client("youtube", settings, session, database))), deezer]
+        else:
+            oembed = provider_client("oembed", settings, session, database)
+            yield [YouTubeOembed(replace(oembed, base_url=oembed_url(settings))), deezer]
 
 
 def oembed_url(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from matcher.domain.quota import Pace
 from matcher.domain.urls import canonical_url
 from matcher.errors import Broken
 from matcher.providers.client import Client, Reply
-from matcher.providers.youtube import RESULTS_MAX, Video
+from matcher.providers.youtube import RESULTS_MAX, Video, parse_videos
 
 YOUTUBE = "youtube"
 WATCH = "https://www.youtube.com/watch?v="
@@ -26,6 +26,10 @@ def video_id(url: str) -> str | None:
     return found[1].removeprefix(WATCH) if found and found[0] == YOUTUBE else None
 
 
+Videos = Callable[[Sequence[str]], Awaitable[Mapping[str, Video]]]
+"""Of ids, those that there are. Raises Unavailable."""
+
+
 class YouTubeVideos:
     """`videos` asks for as many with one call as it may. It tells titles and durations as well, which its terms want to
     be told anew within 30 days.
@@ -37,7 +41,7 @@ class YouTubeVideos:
     """A unit each of 10,000 a day, of which searches need few: at most 8,640."""
     known_alive = KNOWN_ALIVE
 
-    def __init__(self, videos: Callable[[Sequence[str]], Awaitable[Mapping[str, Video]]]) -> None:
+    def __init__(self, videos: Videos) -> None:
         self._videos = videos
 
     def id_of(self, url: str) -> str | None:
@@ -47,6 +51,16 @@ class YouTubeVideos:
         """Raises Unavailable."""
         told = await self._videos(ids)
         return {each: seen(told.get(each)) for each in ids}
+
+
+def videos_by(client: Client) -> Videos:
+    """Asks YouTube's API, within the day's units that searches use as well."""
+
+    async def videos(ids: Sequence[str]) -> Mapping[str, Video]:
+        reply = await client.get("/videos", {"part": "snippet,contentDetails,status", "id": ",".join(ids)})
+        return parse_videos(reply.body if reply.status == 200 else None)  # a refusal tells nothing of any video
+
+    return videos
 
 
 def seen(video: Video | None) -> Seen:

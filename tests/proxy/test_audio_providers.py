@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from matcher.database import Database
+from matcher.errors import Unavailable
 from matcher.gathering import Provider
 from matcher.models import Candidate, Release, Track
 from matcher.providers.client import Client
-from proxy.audio_providers import PROVIDERS, opened_providers
+from proxy.audio_providers import PROVIDERS, opened_link_checkers, opened_providers
 from proxy.settings import Settings
 from tests.origin import running_origin
 
@@ -50,6 +51,25 @@ async def test_a_provider_asks_at_its_own_url_with_its_key_and_our_name(
     async with database.connection() as connection:
         rows = await connection.fetch("SELECT provider, limit_name, used FROM provider_quotas ORDER BY limit_name")
     assert [tuple(row) for row in rows] == [("youtube", "searches", 1), ("youtube", "units", 1)]
+
+
+async def test_with_a_key_links_are_looked_at_by_the_api_and_without_by_oembed_beside_it(database: Database) -> None:
+    async with running_origin() as origin:
+        url = {"YOUTUBE_API_URL": f"{origin.url}/v3"}
+        for key in ({"YOUTUBE_API_KEY": "hunter2"}, {}):
+            async with opened_link_checkers(Settings.from_environment(url | key), database) as (checker, _):
+                origin.body = b'{"items": []}' if key else b'{"title": "A title"}'
+                await checker.look(["aaaaaaaaaaa"])
+        by_api, by_oembed = origin.requests
+        origin.status, origin.body = 403, b'{"error": {"code": 403}}'
+        async with opened_link_checkers(Settings.from_environment(url | {"YOUTUBE_API_KEY": "k"}), database) as (
+            api,
+            _,
+        ):
+            with pytest.raises(Unavailable):  # and no video is dead
+                await api.look(["aaaaaaaaaaa"])
+    assert (by_api.path, by_api.query["id"], by_api.query["key"]) == ("/v3/videos", "aaaaaaaaaaa", "hunter2")
+    assert (by_oembed.path, "key" in by_oembed.query) == ("/oembed", False)
 
 
 @pytest.mark.parametrize(
