@@ -568,7 +568,7 @@ async def persist_for_facts(connection: Connection, release_id: int, priority: P
         ON CONFLICT (release_id) DO UPDATE SET
           persist_always = true, priority = least(q.priority, $2),
           place = CASE WHEN $2 <= q.priority THEN 0 ELSE q.place END,
-          not_before = now(), parked_since = NULL, answers = NULL,
+          not_before = now(), parked_since = NULL, answers = NULL, request_id = NULL,
           status = CASE WHEN q.status = 'processing' THEN q.status ELSE 'queued' END,
           attempts = CASE WHEN q.status = 'processing' THEN q.attempts ELSE 0 END
         """,
@@ -597,7 +597,7 @@ async def _queue_again(connection: Connection, release_ids: Collection[int]) -> 
         """
         UPDATE match_queue
         SET status = 'queued', priority = $2, place = 0, attempts = 0, not_before = now(), enqueued_at = now(),
-            parked_since = NULL, answers = NULL
+            parked_since = NULL, answers = NULL, request_id = NULL
         WHERE release_id = ANY($1::bigint[]) AND status IN ('matched', 'unmatched') AND no_audio_since IS NULL
         """,
         list(release_ids),

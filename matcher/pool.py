@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import orjson
+import structlog
 
 from matcher import store
 from matcher.database import Connection, Database
@@ -60,6 +61,8 @@ class Outcome:
     approved: int = 0
     best: float = 0.0
     error: str | None = None
+    request_id: str = ""
+    """Of what queued it, in the log; its own where nothing did."""
     providers: tuple[tuple[str, Told], ...] = ()
     """What came of those that were asked, or skipped, by name; one that was given up comes a second time."""
     tracks: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -167,6 +170,12 @@ class Matcher:
         return outcome
 
     async def _process(self, job: store.Job, deadline_s: float) -> Outcome:
+        """What is logged meanwhile, calls of providers for one, bears the id of what queued the job."""
+        request_id = job.request_id or f"match-{job.release_id}"
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            return replace(await self._run_job(job, deadline_s), request_id=request_id)
+
+    async def _run_job(self, job: store.Job, deadline_s: float) -> Outcome:
         started = time.monotonic()
         told: list[tuple[str, Told]] = []
         try:

@@ -64,6 +64,8 @@ class Job:
     """How long it has been parked for providers that could not answer."""
     answers: bytes | None
     """What other providers have answered meanwhile."""
+    request_id: str | None = None
+    """Of what queued it last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,13 @@ async def enqueue(
     priority: Priority,
     store_username: str | None = None,
     fingerprint: str | None = None,
+    request_id: str | None = None,
 ) -> int:
     """Queue releases in the order given; returns how many were queued that were not before.
 
-    Asking twice is asking once, the higher priority wins. A decided release is queued again when its fingerprint is
-    known to have changed; an unmatched one after its rest as well, and after a shorter one what a shopper looks at and
-    was decided without a provider. A failed one waits for a person.
+    Asking twice is asking once, the higher priority wins, and its `request_id` (of the log) with it. A decided release
+    is queued again when its fingerprint is known to have changed; an unmatched one after its rest as well, and after a
+    shorter one what a shopper looks at and was decided without a provider. A failed one waits for a person.
 
     Of what shoppers see, the first of each page comes first: a long page does not keep a later one without audio.
 
@@ -113,10 +116,13 @@ async def enqueue(
           SELECT release_id, nth, nextval(pg_get_serial_sequence('match_queue', 'sequence')) AS sequence
           FROM (SELECT release_id, nth FROM wanted ORDER BY nth) AS in_order
         )
-        INSERT INTO match_queue AS q (release_id, priority, store_username, place, sequence) OVERRIDING SYSTEM VALUE
-        SELECT release_id, $2, $3, CASE WHEN $2 = $6 THEN nth ELSE 0 END, sequence FROM numbered ORDER BY release_id
+        INSERT INTO match_queue AS q (release_id, priority, store_username, place, sequence, request_id)
+          OVERRIDING SYSTEM VALUE
+        SELECT release_id, $2, $3, CASE WHEN $2 = $6 THEN nth ELSE 0 END, sequence, $8
+        FROM numbered ORDER BY release_id
         ON CONFLICT (release_id) DO UPDATE SET
           priority = least(q.priority, excluded.priority),
+          request_id = excluded.request_id,
           place = CASE WHEN excluded.priority <= q.priority THEN excluded.place ELSE q.place END,
           status = 'queued',
           attempts = CASE WHEN q.status = 'queued' THEN q.attempts ELSE 0 END,
@@ -138,6 +144,7 @@ async def enqueue(
         UNMATCHED_REST,
         int(Priority.SEEN),
         WITHOUT_REST,
+        request_id,
     )
     return sum(row["is_new"] for row in rows)
 
@@ -158,7 +165,7 @@ async def claim(connection: Connection, limit: int) -> list[Job]:
             lease_token = gen_random_uuid(), lease_until = now() + make_interval(secs => $2)
         FROM next WHERE q.release_id = next.release_id
         RETURNING q.release_id, store_username, attempts, persist_always, lease_token, priority, place, sequence,
-                  coalesce(extract(epoch FROM now() - parked_since), 0)::float8 AS waited_s, answers
+                  coalesce(extract(epoch FROM now() - parked_since), 0)::float8 AS waited_s, answers, request_id
         """,
         limit,
         LEASE_S,
@@ -174,6 +181,7 @@ async def claim(connection: Connection, limit: int) -> list[Job]:
             row["priority"],
             row["waited_s"],
             row["answers"],
+            row["request_id"],
         )
         for row in rows
     ]

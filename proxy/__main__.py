@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from pathlib import Path
 
 from matcher.domain.verdict import Thresholds
-from proxy import __version__
+from proxy import __version__, logs
 from proxy.commands.backup import BackupOptions, RestoreOptions, backup, restore
 from proxy.commands.bench import bench, benchmarks
 from proxy.commands.bench_budget import budget_story
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         lines = [*error.problems, "./run --help lists all settings."]
         print("\n".join(f"discogs-proxy: {line}" for line in lines), file=sys.stderr)
         return 2
+    logs.configure("warning", settings.log_format)  # what a command has to say it prints; the proxy logs as it is told
     match options.command:
         case "match":
             return asyncio.run(match(settings, options.release_id))

@@ -361,6 +361,7 @@ def job_ended(app: web.Application, outcome: Outcome) -> None:
             metrics.tracks.labels(*of_provider).inc(count)
     log.info(
         "match job",
+        request_id=outcome.request_id,
         release_id=outcome.release_id,
         result=outcome.result,
         attempt=outcome.attempts,

@@ -92,6 +92,7 @@ async def test_match_prints_tracks_and_reasons(discogs: SimulatedDiscogs, tmp_pa
     shown = await run_command("match", str(release_id), DISCOGS_API_URL=discogs.url, DATA_DIR=str(tmp_path))
     assert shown.returncode == 0, shown.stderr
     assert "persisted" in shown.stdout or "API-only" in shown.stdout
+    assert "upstream call" not in shown.stdout + shown.stderr
 
 
 async def test_match_of_a_release_that_does_not_exist_ends_with_1(discogs: SimulatedDiscogs, tmp_path: Path) -> None:

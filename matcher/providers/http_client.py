@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import aiohttp
 import orjson
+import structlog
 from yarl import URL
 
 from matcher.domain.breaker import Breaker
@@ -29,6 +30,8 @@ BROKEN_AGAIN_S = 30.0
 THROTTLED_AGAIN_S = 30.0
 THROTTLED_AGAIN_MOST_S = 24 * 3600.0
 """Where a refusal does not say when to ask again, or says too much."""
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class HttpClient:
         self._refuse_while_open()  # it may have opened, or its one probe begun, while we waited
         probe = self.breaker.begin()
         told = False
+        log.debug("provider call", provider=self.provider, path=path)  # who asked is in the context of the log
         try:
             reply = await self._ask(path, params)
             self.breaker.succeeded()

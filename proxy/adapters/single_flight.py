@@ -13,6 +13,7 @@ T = TypeVar("T")
 @dataclass(eq=False, slots=True)
 class _Flight(Generic[T]):
     task: asyncio.Task[T]
+    began_by: str
     waiting: int = 0
 
 
@@ -22,15 +23,16 @@ class SingleFlight(Generic[T]):
 
     _flights: dict[Hashable, _Flight[T]] = field(default_factory=dict)
 
-    def is_under_way(self, key: Hashable) -> bool:
-        return key in self._flights
+    def began_by(self, key: Hashable) -> str | None:
+        """Who began the flight that is under way; None: there is none."""
+        return flight.began_by if (flight := self._flights.get(key)) else None
 
-    async def join(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The result or error of `work`, which is begun unless it is under way for `key`.
+    async def join(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]], who: str = "") -> T:
+        """The result or error of `work`, which is begun, by `who`, unless it is under way for `key`.
 
         Whoever goes away leaves the others undisturbed; with the last one the work is cancelled.
         """
-        flight = self._flights.get(key) or self._begin(key, work)
+        flight = self._flights.get(key) or self._begin(key, work, who)
         flight.waiting += 1
         try:
             return await asyncio.shield(flight.task)
@@ -40,8 +42,8 @@ class SingleFlight(Generic[T]):
                 self._forget(key, flight)
                 flight.task.cancel()
 
-    def _begin(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> _Flight[T]:
-        flight = _Flight(asyncio.create_task(work()))
+    def _begin(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]], who: str) -> _Flight[T]:
+        flight = _Flight(asyncio.create_task(work()), who)
         self._flights[key] = flight
         flight.task.add_done_callback(lambda _: self._forget(key, flight))
         return flight

@@ -18,6 +18,7 @@ from matcher.domain.breaker import Breaker
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.single_flight import SingleFlight
 from proxy.domain.budget import Lane, Reservation
+from proxy.domain.credentials import masked, without_credentials
 from proxy.domain.visibility import OperatorCredential, Using
 from proxy.domain.wire import BrokenBody, TooLong, Unpacker, decode_json, is_html
 from proxy.errors import BudgetExhausted, UpstreamBroken, UpstreamDropped, UpstreamTimeout
@@ -46,11 +47,16 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Trace:
-    """What one client request cost upstream, for its log line; `request_id` goes along."""
+    """What one client request cost upstream, for its log line; `request_id` goes along.
+
+    It is not sent: Discogs has no use for it, and nothing of a shop's callers is Discogs' to know.
+    """
 
     request_id: str
     upstream_calls: int = 0
     upstream_ms: float = 0.0
+    joined: str | None = None
+    """Of the request whose call upstream answered this one too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +157,8 @@ class Upstream:
         """
         if call.flight is None:
             return await self._fetch(call, trace)
-        return await self.flights.join(call.flight, lambda: self._fetch(call, trace))
+        trace.joined = trace.joined or self.flights.began_by(call.flight)
+        return await self.flights.join(call.flight, lambda: self._fetch(call, trace), trace.request_id)
 
     async def _fetch(self, call: Call, trace: Trace) -> Answer:
         """A call that Discogs refuses is made once more after the cool-down, if its time allows.
@@ -255,6 +262,7 @@ class Upstream:
             trace.upstream_calls += 1
             trace.upstream_ms += seconds * 1000
             self.on_call(call, record.ended, seconds)
+            _log(call, record.ended, seconds, trace)
 
     def _tell_breaker(self, call: Call, record: _Record) -> None:
         """No outage is what a client can bring about: a slow upload, a query that Discogs fails on, a broken body."""
@@ -325,6 +333,22 @@ class _Record:
         if self.status is not None:
             return self.status
         return "timeout" if isinstance(self.error, UpstreamTimeout) else "broken"
+
+
+def _log(call: Call, ended: int | str, seconds: float, trace: Trace) -> None:
+    """A line for each call: there are no more of them than Discogs allows."""
+    path, _, query = call.target.partition("?")
+    log.info(
+        "upstream call",
+        method=call.method,
+        path=masked(path),
+        query=masked(without_credentials(query)) or None,
+        lane=call.lane.value,
+        credential=call.using.value,
+        ended=ended,
+        ms=round(seconds * 1000, 1),
+        request_id=trace.request_id,
+    )
 
 
 def _refuse_an_upload_as_probe(call: Call, reservation: Reservation) -> None:

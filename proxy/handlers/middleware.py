@@ -122,6 +122,7 @@ def observed(
         detail=decision.detail,
         upstream_calls=trace.upstream_calls,
         upstream_ms=round(trace.upstream_ms, 1),
+        **({"joined": trace.joined} if trace.joined else {}),
         ms=round(seconds * 1000, 1),
         request_id=trace.request_id,
     )

@@ -105,7 +105,13 @@ class Comparison:
             if first.seller is not None:
                 await mirror.write_seller(connection, look.username, first.seller)
             added = [rows[each].release_id for each in changes.added]
-            queued = await store.enqueue(connection, added, priority=Priority.NEW, store_username=look.username)
+            queued = await store.enqueue(
+                connection,
+                added,
+                priority=Priority.NEW,
+                store_username=look.username,
+                request_id=look.trace.request_id,
+            )
             since = await self._middle_seen_since(connection, look, vanished, first)
             if before.swept is not None or changes.order != tuple(before.shown):
                 await mirror.change(

@@ -163,9 +163,9 @@ class Copies:
         A failure holds down the next attempts for a while.
         """
         flight = (asked.key, asked.call.lane)
-        collapsed = self._flights.is_under_way(flight)
-        found = await self._flights.join(flight, lambda: self._ask(asked, trace))
-        return replace(found, decision=replace(found.decision, collapsed=True)) if collapsed else found
+        trace.joined = self._flights.began_by(flight)
+        found = await self._flights.join(flight, lambda: self._ask(asked, trace), trace.request_id)
+        return replace(found, decision=replace(found.decision, collapsed=True)) if trace.joined else found
 
     async def _ask(self, asked: _Asked, trace: Trace) -> Fetched:
         copy = self._copy(asked, await self.store.read(asked.key))

@@ -61,15 +61,15 @@ class InventoryService:
         self._advise(request, username)
         found = await self.mirror.find(request, username, trace.request_id)
         if isinstance(found, FromMirror):
-            return await self._from_mirror(request, username, audience, found)
+            return await self._from_mirror(request, username, audience, found, trace)
         try:
             answer = await self._from_upstream(request, username, audience, trace)
         except FAILURES as error:
-            if (instead := await self._instead(request, username, audience)) is None:
+            if (instead := await self._instead(request, username, audience, trace)) is None:
                 raise (too_old(error) if found.renew else error) from error
             return instead
         if is_failure(answer.status):
-            if (instead := await self._instead(request, username, audience)) is None and found.renew:
+            if (instead := await self._instead(request, username, audience, trace)) is None and found.renew:
                 raise too_old(failure(answer.status))
             return instead or answer
         has_cost_a_call = answer.decision.upstream_status is not None and not answer.decision.collapsed
@@ -77,16 +77,18 @@ class InventoryService:
             self.mirror.begin_behind(username, found, trace.request_id)
         return answer
 
-    async def _instead(self, request: ShopRequest, username: str, audience: Audience) -> Served | None:
+    async def _instead(self, request: ShopRequest, username: str, audience: Audience, trace: Trace) -> Served | None:
         """What the mirror has, where upstream fails."""
         found = await self.mirror.instead(request, username)
-        return await self._from_mirror(request, username, audience, found) if found else None
+        return await self._from_mirror(request, username, audience, found, trace) if found else None
 
-    async def _from_mirror(self, request: ShopRequest, username: str, audience: Audience, found: FromMirror) -> Served:
+    async def _from_mirror(
+        self, request: ShopRequest, username: str, audience: Audience, found: FromMirror, trace: Trace
+    ) -> Served:
         known, decision, reuse = None, found.decision, None
         if found.status == 200:
             try:
-                known = await self._queued(found, username)
+                known = await self._queued(found, username, trace.request_id)
             except DatabaseUnavailable:
                 decision = replace(decision, detail="no-database")
             else:
@@ -119,7 +121,9 @@ class InventoryService:
             if request.ask.shared:
                 page = await self._without_hidden(request, page, username.lower(), fetched.at)
             for_sale, shown = for_sale_release_ids(page), release_ids(listings_of(page))
-            known = await self._queue_and_look_up(for_sale, shown, username, make_known=request.ask.shared)
+            known = await self._queue_and_look_up(
+                for_sale, shown, username, trace.request_id, make_known=request.ask.shared
+            )
         except DatabaseUnavailable:
             decision = replace(decision, detail="no-database")
         else:
@@ -141,7 +145,7 @@ class InventoryService:
             self._advised.add(store_name)
             log.warning("store is forwarded, not kept", store=username, change=advice)
 
-    async def _queued(self, found: FromMirror, username: str) -> Mapping[int, Audio]:
+    async def _queued(self, found: FromMirror, username: str, request_id: str) -> Mapping[int, Audio]:
         """What is known of a page that the mirror has. Checks have queued its releases; what is seen comes sooner,
         behind the answer.
 
@@ -149,16 +153,16 @@ class InventoryService:
         """
         releases, due = [row.release_id for row in found.rows], {audio.due for audio in found.known.values()}
         if Due.A_PLACE in due:
-            return await self._queue_and_look_up(releases, releases, username, make_known=False)
+            return await self._queue_and_look_up(releases, releases, username, request_id, make_known=False)
         if Due.SOONER in due:
-            self._sooner.begin(tuple(releases), lambda: self._queue_sooner(releases, username))
+            self._sooner.begin(tuple(releases), lambda: self._queue_sooner(releases, username, request_id))
         return found.known
 
-    async def _queue_sooner(self, releases: Sequence[int], username: str) -> None:
+    async def _queue_sooner(self, releases: Sequence[int], username: str, request_id: str) -> None:
         """One page after the other: it must not take connections from who waits for an answer."""
         try:
             async with self._one_at_a_time, self.database.connection() as connection:
-                queued = await self._enqueue(connection, releases, username)
+                queued = await self._enqueue(connection, releases, username, request_id)
         except DatabaseUnavailable as error:
             log.warning("releases that are looked at are not queued sooner", store=username, error=str(error))
         else:
@@ -166,7 +170,7 @@ class InventoryService:
                 self.on_enqueued()
 
     async def _queue_and_look_up(
-        self, for_sale: Sequence[int], shown: Sequence[int], username: str, *, make_known: bool
+        self, for_sale: Sequence[int], shown: Sequence[int], username: str, request_id: str, *, make_known: bool
     ) -> dict[int, Audio]:
         """In one transaction, so that what is shown as queued is queued.
 
@@ -175,14 +179,16 @@ class InventoryService:
         async with self.database.transaction() as connection:
             if make_known:
                 await mirror.note(connection, username.lower())
-            queued = await self._enqueue(connection, for_sale, username)
+            queued = await self._enqueue(connection, for_sale, username, request_id)
             known = await store.audio(connection, shown)
         if queued:
             self.on_enqueued()
         return known
 
-    async def _enqueue(self, connection: Connection, releases: Sequence[int], username: str) -> int:
-        return await store.enqueue(connection, releases, priority=Priority.SEEN, store_username=username.lower())
+    async def _enqueue(self, connection: Connection, releases: Sequence[int], username: str, request_id: str) -> int:
+        return await store.enqueue(
+            connection, releases, priority=Priority.SEEN, store_username=username.lower(), request_id=request_id
+        )
 
     async def settled(self) -> None:
         """What is under way behind answers has ended."""

@@ -104,7 +104,9 @@ class ReleaseService:
         call = self._public_call(release_id, Lane.MATCHING, MATCH_PATIENCE_S)
         if copy := await self.copies.fresh(call, Kind.RELEASE):
             return FetchedRelease(copy.answer.body, copy.fetched_at)
-        trace, began = Trace(request_id=f"match-{release_id}"), self.copies.now()
+        # The pool says for which request it works.
+        request_id = structlog.contextvars.get_contextvars().get("request_id", f"match-{release_id}")
+        trace, began = Trace(request_id), self.copies.now()
         try:
             answer = await self.upstream.fetch(call, trace)
             if is_failure(answer.status):
@@ -177,7 +179,7 @@ class ReleaseService:
             answer = await self.upstream.fetch(call, Trace(request_id))
             fetched = _fetched(answer, release_id, began)
             async with self.database.transaction() as connection:
-                await self._record(connection, release_id, _parsed(fetched.body), fetched)
+                await self._record(connection, release_id, _parsed(fetched.body), fetched, request_id)
         except (ProxyError, ReleaseGone, DatabaseUnavailable) as error:
             self._hold(release_id)
             log.warning("release not refreshed", release_id=release_id, request_id=request_id, error=str(error))
@@ -211,7 +213,7 @@ class ReleaseService:
             found = document(fetched.answer)
         except FAILURES as error:
             raise (too_old(error) if expired else error) from error
-        return await self._enriched(request, release_id, audience, fetched, found)
+        return await self._enriched(request, release_id, audience, fetched, found, trace.request_id)
 
     async def _enriched(
         self,
@@ -220,12 +222,13 @@ class ReleaseService:
         audience: Audience,
         answered: Fetched,
         found: Document,
+        request_id: str,
     ) -> Served:
         answer, decision = answered.answer, answered.decision
         fetched = FetchedRelease(answer.body, answered.at) if self._is_public_body(request, answer) else None
         try:
             async with self.database.transaction() as connection:
-                await self._record(connection, release_id, found.content, fetched)
+                await self._record(connection, release_id, found.content, fetched, request_id)
                 audio = (await store.audio(connection, [release_id]))[release_id]
         except DatabaseUnavailable:
             decision = replace(decision, detail="no-database")
@@ -240,9 +243,11 @@ class ReleaseService:
         release_id: int,
         content: dict[str, object],
         fetched: FetchedRelease | None,
+        request_id: str,
     ) -> None:
         """Queue the release; renew a persisted one when the body is what the public sees, and no poorer."""
-        await store.enqueue(connection, [release_id], priority=Priority.SEEN, fingerprint=fingerprint(content))
+        mark = fingerprint(content)
+        await store.enqueue(connection, [release_id], priority=Priority.SEEN, fingerprint=mark, request_id=request_id)
         if fetched and not (self.upstream.operator_refused and is_poor(fetched.body)):
             stored = StoredBody(fetched.body, fetched.fetched_at)
             await store.refresh_release(connection, release_id, metadata(content), stored)

@@ -190,7 +190,7 @@ class Scheduler:
         renew = task.work is Work.RENEW
         # Anonymous pages renew no row that has pictures, however many are read.
         audits = min(task.audits, 1) if self.upstream.operator_refused else task.audits
-        check = self.checks.check(task.username, lane, secrets.token_hex(8), audits=audits, renew=renew)
+        check = self.checks.check(task.username, lane, f"check-{secrets.token_hex(8)}", audits=audits, renew=renew)
         if check.task is None or check.task.done():
             return
         self._running[task.username] = task.work

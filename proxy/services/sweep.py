@@ -107,7 +107,13 @@ class Sweep:
         if read.seller is not None:
             await mirror.write_seller(connection, look.username, read.seller)
         releases = [row.release_id for row in read.rows]
-        queued = await store.enqueue(connection, releases, priority=Priority.HISTORY, store_username=look.username)
+        queued = await store.enqueue(
+            connection,
+            releases,
+            priority=Priority.HISTORY,
+            store_username=look.username,
+            request_id=look.trace.request_id,
+        )
         changed = [row.listing_id for row in rows if is_told(shown.get(row.listing_id, row.body), row.body)]
         await self.record(connection, look.username, changed=changed)
         return queued
