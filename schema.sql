@@ -708,6 +708,7 @@ FROM track_matches
 WHERE length(match_url) <= 500 AND NOT EXISTS (SELECT FROM match_links)
 GROUP BY match_url
 ON CONFLICT (url) DO NOTHING;
+
 -- Following a request ----------------------------------------------------------------------------------------------
 
 ALTER TABLE match_queue ADD COLUMN IF NOT EXISTS request_id text;

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     """The exit code: 2 for settings or arguments that cannot be used."""
     options = parser().parse_args(arguments)
     try:
-        settings = Settings.from_environment(read_environment(ROOT, os.environ))
+        settings = read_settings()
     except SettingsError as error:
         lines = [*error.problems, "./run --help lists all settings."]
         print("\n".join(f"discogs-proxy: {line}" for line in lines), file=sys.stderr)
@@ -50,7 +50,12 @@ def main(arguments: Sequence[str]) -> int:
             return asyncio.run(bench(measurements(options)))
         case "backup" | "restore":
             return asyncio.run(copying(options, settings))
-    return serve(settings, dump=not options.no_dump)
+    return serve(settings, read_settings, dump=not options.no_dump)
+
+
+def read_settings() -> Settings:
+    """Raises SettingsError."""
+    return Settings.from_environment(read_environment(ROOT, os.environ))
 
 
 def copying(options: argparse.Namespace, settings: Settings) -> Coroutine[object, object, int]:

@@ -28,7 +28,7 @@ from proxy.adapters.responses import ResponseStore
 from proxy.adapters.upstream import Call, Upstream, sent_once
 from proxy.adapters.variants import Variants
 from proxy.adapters.webhook import Receiver
-from proxy.audio_providers import opened_link_checkers, opened_providers
+from proxy.audio_providers import opened_link_checkers, opened_providers, provider_secrets
 from proxy.background import Health, running
 from proxy.domain.budget import Budget, Lane
 from proxy.domain.lifetimes import LIFETIMES
@@ -290,7 +290,11 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         content_max_age_s=settings.content_max_age_ms / 1000,
         deadline_s=settings.upstream_deadline_ms / 1000,
     )
-    async with opened_providers(settings, database) as providers, opened_link_checkers(settings, database) as checkers:
+    secrets = app[keys.PROVIDER_SECRETS] = provider_secrets(settings)
+    async with (
+        opened_providers(settings, database, secrets) as providers,
+        opened_link_checkers(settings, database, secrets) as checkers,
+    ):
         app[keys.LINKS] = LinkChecks(database, checkers, lambda checked: links_checked(app, checked))
         app[keys.MATCHER] = Matcher(
             database,

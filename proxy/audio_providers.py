@@ -27,6 +27,9 @@ from proxy.settings import OFFICIAL_YOUTUBE_API_URL, Settings
 Make = Callable[[Client, Sequence[Provider]], Provider]
 """Of its client, and the providers that are asked earlier."""
 
+Secrets = dict[str, dict[str, str]]
+"""Of each provider that wants some: the parameters of a call that nobody may see."""
+
 PROVIDERS: dict[str, Make] = {
     "discogs_videos": lambda _client, _before: DiscogsVideos(),  # in the release's body: nobody is asked
     "musicbrainz": musicbrainz.make,
@@ -36,23 +39,31 @@ PROVIDERS: dict[str, Make] = {
 
 
 @asynccontextmanager
-async def opened_providers(settings: Settings, database: Database) -> AsyncIterator[list[Provider]]:
-    """Those of the settings that are built, in the order in which they are asked."""
+async def opened_providers(
+    settings: Settings, database: Database, secrets: Secrets | None = None
+) -> AsyncIterator[list[Provider]]:
+    """Those of the settings that are built, in the order in which they are asked.
+
+    `secrets` are those of the settings, for who wants to change them later.
+    """
+    secrets = provider_secrets(settings) if secrets is None else secrets
     made: list[Provider] = [Pressings(database)]
     async with provider_session() as session:
         for name in settings.audio_providers:
             if name in PROVIDERS:
-                made.append(PROVIDERS[name](provider_client(name, settings, session, database), tuple(made)))
+                made.append(PROVIDERS[name](provider_client(name, settings, session, database, secrets), tuple(made)))
         yield made
 
 
 @asynccontextmanager
-async def opened_link_checkers(settings: Settings, database: Database) -> AsyncIterator[list[LinkChecker]]:
+async def opened_link_checkers(
+    settings: Settings, database: Database, secrets: Secrets
+) -> AsyncIterator[list[LinkChecker]]:
     """For each platform that tells whether its links still play."""
     async with provider_session() as session:
         deezer = DeezerLinks(provider_client("deezer", settings, session, database))
         if settings.youtube_api_key:
-            yield [YouTubeVideos(videos_by(provider_client("youtube", settings, session, database))), deezer]
+            yield [YouTubeVideos(videos_by(provider_client("youtube", settings, session, database, secrets))), deezer]
         else:
             oembed = provider_client("oembed", settings, session, database)
             yield [YouTubeOembed(replace(oembed, base_url=oembed_url(settings))), deezer]
@@ -68,12 +79,23 @@ def provider_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), middlewares=(sent_once,))
 
 
-def provider_client(name: str, settings: Settings, session: aiohttp.ClientSession, database: Database) -> HttpClient:
+def provider_secrets(settings: Settings) -> Secrets:
+    """By provider; each call reads them."""
+    return {"youtube": {"key": settings.youtube_api_key}} if settings.youtube_api_key else {}
+
+
+def provider_client(
+    name: str,
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    database: Database,
+    secrets: Secrets | None = None,
+) -> HttpClient:
     return HttpClient(
         session=session,
         provider=name,
         base_url=getattr(settings, f"{name}_api_url", ""),
         user_agent=settings.discogs_user_agent,
         quota=Quota(database, name, LIMITS.get(name, ())),
-        secrets={"key": settings.youtube_api_key} if name == "youtube" and settings.youtube_api_key else {},
+        secrets=(provider_secrets(settings) if secrets is None else secrets).get(name, {}),
     )

@@ -12,6 +12,7 @@ from matcher.pool import Matcher
 from proxy.adapters.changes import Changes
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.upstream import Trace, Upstream
+from proxy.audio_providers import Secrets
 from proxy.background import Health
 from proxy.domain.access import Caller
 from proxy.domain.policy import Decision
@@ -66,6 +67,8 @@ REVIEW_PAGES = web.AppKey("review_pages", ReviewPages)
 STORES = web.AppKey("stores", StoreService)
 WEBHOOKS = web.AppKey("webhooks", WebhookService)
 """Only where there is a receiver."""
+
+PROVIDER_SECRETS = web.AppKey[Secrets]("provider_secrets", dict)
 
 TRACE = web.RequestKey("trace", Trace)
 CALLER = web.RequestKey("caller", Caller)

@@ -71,7 +71,6 @@ async def test_a_hang_up_does_not_end_it(tmp_path: Path, database_dsn: str, disc
     async with proxy_process(tmp_path / "log", **environment) as proxy:
         proxy.process.send_signal(signal.SIGHUP)
         assert await proxy.stop() == 0
-    assert "SIGHUP" in proxy.log
 
 
 async def test_it_says_whose_credential_it_uses_and_what_is_missing(

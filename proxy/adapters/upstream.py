@@ -137,6 +137,10 @@ class Upstream:
     def _identified(self) -> bool:
         return self.operator is not None and not self.operator_refused
 
+    def use(self, operator: OperatorCredential | None) -> None:
+        """Another credential, from the next call on."""
+        self.operator, self._operator_refused_until = operator, float("-inf")
+
     def troubles(self) -> dict[str, str]:
         """What is degraded now, by name."""
         found = {}
@@ -165,7 +169,7 @@ class Upstream:
 
         So is one whose connection was dropped, at once.
         """
-        until = self._until(call)
+        until, shown = self._until(call), self.operator
         call = self._without_refused_credential(call)
         try:
             answer = await self._fetch_once(call, trace, until)
@@ -173,10 +177,11 @@ class Upstream:
             if call.flight is None:  # a write, which must not be done twice
                 raise
             answer = await self._fetch_once(call, trace, until)
-        if answer.status == 401 and call.using is Using.OPERATOR:
-            log.warning("Discogs refuses the operator's credential: on anonymously", again_in_s=CREDENTIAL_AGAIN_S)
-            self._operator_refused_until = self.clock() + CREDENTIAL_AGAIN_S
-            call = self._without_refused_credential(call)
+        while answer.status == 401 and call.using is Using.OPERATOR:
+            if self.operator is shown:  # another one may have taken its place meanwhile: then that is shown
+                log.warning("Discogs refuses the operator's credential: on anonymously", again_in_s=CREDENTIAL_AGAIN_S)
+                self._operator_refused_until = self.clock() + CREDENTIAL_AGAIN_S
+            shown, call = self.operator, self._without_refused_credential(call)
             answer = await self._fetch_once(call, trace, until)
         if answer.status == 429 and self.lanes.budget.cool_down.is_open:
             return await self._fetch_once(call, trace, until)
@@ -196,7 +201,7 @@ class Upstream:
         return replace(self.operator, refused=True) if self.operator and self.operator_refused else self.operator
 
     def _without_refused_credential(self, call: Call) -> Call:
-        refused = call.using is Using.OPERATOR and self.operator_refused
+        refused = call.using is Using.OPERATOR and not self._identified
         return replace(call, using=Using.NOBODY) if refused else call
 
     async def _fetch_once(self, call: Call, trace: Trace, until: float) -> Answer:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import ssl
 import sys
+from collections.abc import Callable
 
 import structlog
 from aiohttp import web
@@ -16,8 +17,9 @@ from proxy.adapters.embedded_postgres import EmbeddedPostgresError
 from proxy.admin_token import kept_admin_token
 from proxy.app import make_app
 from proxy.audio_providers import PROVIDERS
-from proxy.background import Health
+from proxy.background import Health, running
 from proxy.commands.database import serving_database
+from proxy.rotation import Rotator
 from proxy.server import Runner
 from proxy.settings import Settings, variables
 
@@ -33,12 +35,15 @@ NOT_BUILT_YET = (
 log = structlog.get_logger()
 
 
-def serve(settings: Settings, *, dump: bool = True) -> int:
-    """The exit code: 1 when it cannot start, and why on standard error. `dump`: before the schema changes."""
+def serve(settings: Settings, read: Callable[[], Settings], *, dump: bool = True) -> int:
+    """The exit code: 1 when it cannot start, and why on standard error.
+
+    `read` reads the settings anew, for SIGHUP; `dump`: a copy is kept before the schema changes.
+    """
     logs.configure(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            return runner.run(_serve(settings, dump=dump))
+            return runner.run(_serve(settings, read, dump=dump))
         except (DatabaseUnusable, EmbeddedPostgresError, CannotListen) as error:
             print(f"discogs-proxy cannot start: {error}", file=sys.stderr)
             return 1
@@ -56,20 +61,21 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     return uvloop.Loop
 
 
-async def _serve(settings: Settings, *, dump: bool) -> int:
-    stop = asyncio.Event()
+async def _serve(settings: Settings, read: Callable[[], Settings], *, dump: bool) -> int:
+    stop, hung_up = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if hasattr(signal, "SIGHUP"):  # its default would end us without draining
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
     health = Health()
     tls = _tls(settings)
     async with serving_database(settings, health, dump=dump) as database:
         token, token_file = (
             (settings.admin_token, None) if settings.admin_token else kept_admin_token(settings.data_dir)
         )
+        app = make_app(settings, database, token, health)
         runner = Runner(
-            make_app(settings, database, token, health),
+            app,
             access_log=None,
             shutdown_timeout=DRAIN_S / 2,  # spent twice: until requests have ended, and until they were cancelled
             auto_decompress=False,
@@ -78,16 +84,13 @@ async def _serve(settings: Settings, *, dump: bool) -> int:
             await runner.setup()
             await _listen(runner, settings, tls)
             _tell(settings, runner.addresses, tls is not None, token_file)
-            await stop.wait()
+            async with running("credentials", Rotator(app, read, hung_up, settings).run, health):
+                await stop.wait()
             log.info("stopping", drain_seconds=DRAIN_S)
         finally:
             await runner.cleanup()
     log.info("stopped")
     return 0
-
-
-def hang_up() -> None:
-    log.warning("SIGHUP changes nothing in this version: restart to read credentials again")
 
 
 async def _listen(runner: Runner, settings: Settings, tls: ssl.SSLContext | None) -> None:
