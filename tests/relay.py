@@ -44,11 +44,11 @@ class Relay:
                 end.transport.abort()
             return
         self._wires |= ends
-        await asyncio.gather(_pump(reader, real_writer), _pump(real_reader, writer))
+        await asyncio.gather(pump(reader, real_writer), pump(real_reader, writer))
         self._wires -= ends
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(OSError):
         while piece := await reader.read(65_536):
             writer.write(piece)
