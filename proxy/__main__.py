@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from pathlib import Path
 
 from matcher.domain.verdict import Thresholds
-from proxy import __version__, logs
+from proxy import __version__, logs, setting_values
 from proxy.commands.backup import BackupOptions, RestoreOptions, backup, restore
 from proxy.commands.bench import bench, benchmarks
 from proxy.commands.bench_budget import budget_story
@@ -18,6 +18,7 @@ from proxy.commands.bench_day import SCENARIOS, simulated_days
 from proxy.commands.bench_memory import memory
 from proxy.commands.bench_pages import pages
 from proxy.commands.check import check
+from proxy.commands.compare import compare
 from proxy.commands.demo import demo
 from proxy.commands.evaluate import Options, evaluate
 from proxy.commands.match import match
@@ -37,6 +38,10 @@ def main(arguments: Sequence[str]) -> int:
         print("\n".join(f"discogs-proxy: {line}" for line in lines), file=sys.stderr)
         return 2
     logs.configure("warning", settings.log_format)  # what a command has to say it prints; the proxy logs as it is told
+    return run(options, settings)
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
     match options.command:
         case "match":
             return asyncio.run(match(settings, options.release_id))
@@ -44,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
             return evaluate(evaluation(options, settings))
         case "check":
             return asyncio.run(check(settings))
+        case "compare":
+            return asyncio.run(compare(settings, options.paths, options.proxy))
         case "demo":
             return asyncio.run(demo(settings))
         case "bench":
@@ -103,6 +110,13 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("test", help="run the test suite (./run test --fast leaves the slow ones out)")
     commands.add_parser("demo", help="the proxy against a simulated Discogs, offline")
     commands.add_parser("check", help="is everything there that the proxy needs? one line and one remedy each")
+    both = commands.add_parser(
+        "compare", help="fetch directly and through the proxy; what is added, changed, missing? 1: more than is meant"
+    )
+    both.add_argument("paths", nargs="+", metavar="PATH", help="of the API, as in /releases/249504")
+    both.add_argument(
+        "--proxy", type=setting_values.origin, metavar="URL", help="default: the one that these settings start"
+    )
     one = commands.add_parser("match", help="match one release and print candidates, scores and reasons")
     one.add_argument("release_id", type=release_id, metavar="RELEASE_ID")
     add_copying(commands)
