@@ -385,10 +385,8 @@ async def scraped(service: dict[str, Any], folder: Path, proxy_port: int) -> Non
     port, configured = free_port(), folder / "prometheus"
     sources = {target: source for source, target, *_ in (volume.split(":") for volume in service["volumes"])}
     shutil.copytree(ROOT / sources["/etc/prometheus"], configured)
-    file = configured / "prometheus.yml"
-    text = file.read_text()
-    assert "proxy:8080" in text
-    file.write_text(text.replace("proxy:8080", f"127.0.0.1:{proxy_port}"))
+    (file,) = (each for each in configured.rglob("*.yml") if "proxy:8080" in each.read_text())
+    file.write_text(file.read_text().replace("proxy:8080", f"127.0.0.1:{proxy_port}"))
     mapped = {"/etc/prometheus": str(configured), "/prometheus": str(folder / "prometheus-data")}
     command = [
         re.sub(r"=(/etc/prometheus|/prometheus)", lambda at: f"={mapped[at[1]]}", each) for each in service["command"]
