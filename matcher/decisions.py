@@ -281,7 +281,7 @@ async def undo_no_audio(connection: Connection, release_id: int, by: str) -> Dec
         "SELECT max(id) FROM match_decisions WHERE release_id = $1 AND action = 'no_audio'", release_id
     )
     await _record_of_release(connection, release_id, Action.UNDO, by, [])
-    await _bring_back(connection, said)
+    await _bring_back(connection, said, release_id)
     await store.refresh_has_audio(connection, release_id)
     await connection.execute("UPDATE match_queue SET no_audio_since = NULL WHERE release_id = $1", release_id)
     await _queue_again(connection, [release_id])
@@ -499,14 +499,14 @@ async def _restore(connection: Connection, track: _Track, decision_id: int, matc
         match_id,
     )
     await _remove(connection, [*track.automatic(but=match_id), *([] if had_it else [match_id])])
-    await _bring_back(connection, decision_id)
+    await _bring_back(connection, decision_id, track.release_id)
 
 
 BEFORE = "jsonb_populate_recordset(NULL::track_matches, (SELECT before FROM match_decisions WHERE id = $1))"
 """The rows that a decision changed, as they were."""
 
 
-async def _bring_back(connection: Connection, decision_id: int) -> None:
+async def _bring_back(connection: Connection, decision_id: int, release_id: int) -> None:
     """What a link checker found meanwhile stays true: a dead link stays dead."""
     await connection.execute(
         f"""
@@ -534,7 +534,7 @@ async def _bring_back(connection: Connection, decision_id: int) -> None:
         """,  # noqa: S608 - a constant of ours
         decision_id,
     )
-    await store.follow_links(connection, track.release_id)
+    await store.follow_links(connection, release_id)
 
 
 async def _settled(connection: Connection, track: _Track, row: Record) -> None:

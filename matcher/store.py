@@ -12,6 +12,7 @@ from enum import IntEnum
 from uuid import UUID
 
 import orjson
+from asyncpg import Record
 
 from matcher.database import Connection
 from matcher.domain.metadata import Metadata

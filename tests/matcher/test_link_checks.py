@@ -191,7 +191,7 @@ async def test_a_dead_link_is_hidden_once_it_was_seen_dead_twice_and_its_release
     assert checked
     assert (checked.hidden, checked.outcomes) == (2, {"dead": 1})
     for release_id in (1, 2):
-        assert [match.match_url for match in (await audio_of(database, release_id)).matches] == [B]
+        assert [match["match_url"] for match in (await audio_of(database, release_id)).matches] == [B]
         job = await row(database, release_id)
         assert (job["status"], job["priority"]) == ("queued", int(Priority.HISTORY))
 
@@ -390,7 +390,7 @@ async def test_a_persons_approval_outlives_the_links_death(database: Database, l
     looking.clock.wait(timedelta(days=2))
     await looking.once()
     (match,) = (await audio_of(database, 1)).matches
-    assert (match.match_url, match.approved, match.verified_by) == (A, True, "anna")
+    assert (match["match_url"], match["approved"], match["verified_by"]) == (A, True, "anna")
     assert await id_of(database, A) == match_id
 
 

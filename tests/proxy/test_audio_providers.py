@@ -9,7 +9,7 @@ from matcher.errors import Unavailable
 from matcher.gathering import Provider
 from matcher.models import Candidate, Release, Track
 from matcher.providers.client import Client
-from proxy.audio_providers import PROVIDERS, opened_link_checkers, opened_providers
+from proxy.audio_providers import PROVIDERS, opened_link_checkers, opened_providers, provider_secrets
 from proxy.settings import Settings
 from tests.origin import running_origin
 
@@ -57,12 +57,14 @@ async def test_with_a_key_links_are_looked_at_by_the_api_and_without_by_oembed_b
     async with running_origin() as origin:
         url = {"YOUTUBE_API_URL": f"{origin.url}/v3"}
         for key in ({"YOUTUBE_API_KEY": "hunter2"}, {}):
-            async with opened_link_checkers(Settings.from_environment(url | key), database) as (checker, _):
+            settings = Settings.from_environment(url | key)
+            async with opened_link_checkers(settings, database, provider_secrets(settings)) as (checker, _):
                 origin.body = b'{"items": []}' if key else b'{"title": "A title"}'
                 await checker.look(["aaaaaaaaaaa"])
         by_api, by_oembed = origin.requests
         origin.status, origin.body = 403, b'{"error": {"code": 403}}'
-        async with opened_link_checkers(Settings.from_environment(url | {"YOUTUBE_API_KEY": "k"}), database) as (
+        settings = Settings.from_environment(url | {"YOUTUBE_API_KEY": "k"})
+        async with opened_link_checkers(settings, database, provider_secrets(settings)) as (
             api,
             _,
         ):

@@ -157,8 +157,8 @@ def test_counts_and_lengths_are_bounded() -> None:
 
 
 FIELDS = (
-    "id videoId snippet title channelTitle liveBroadcastContent contentDetails duration regionRestriction allowed blocked"
-    " status embeddable privacyStatus uploadStatus"
+    "id videoId snippet title channelTitle liveBroadcastContent contentDetails duration regionRestriction allowed"
+    " blocked status embeddable privacyStatus uploadStatus"
 ).split()
 Json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([ID, "PT4M", "live", "DE"]),
