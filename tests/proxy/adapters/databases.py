@@ -55,6 +55,7 @@ def awkward(kind: str, column: str, number: int) -> object:
     values: dict[str, object] = {
         "text": text,
         "jsonb": f'{{"a": [1, "t\\tb\\\\", null], "n": {number}.50}}',
+        "json": f'[{{"title": "t\\tb\\\\", "confidence": {number}.5}}]',
         "bytea": bytes(range(256)) * (number + 1),
         "int8": number + 1,
         "int4": number + 1,
