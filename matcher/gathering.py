@@ -12,7 +12,7 @@ from typing import Protocol
 from matcher.domain.urls import spelling
 from matcher.domain.verdict import Thresholds, approved
 from matcher.errors import Broken, DatabaseUnavailable, Unavailable, Unreachable
-from matcher.matching import match_release
+from matcher.matching import Matching
 from matcher.models import NOTHING_SAID, Candidate, Match, Release, Said, Track
 
 PROVIDER_S = 25.0
@@ -78,6 +78,19 @@ class Gathered:
     """Somebody found something that was not known before."""
     not_asked: list[str] = field(default_factory=list)
     """Wanted, but not for what nobody looks at, or not while another is throttled."""
+    _matched: int = 0
+    """So many of the candidates have been matched."""
+
+    def take(self, provider: str, answer: Sequence[Candidate], playable: Sequence[Candidate]) -> None:
+        self.answers[provider] = answer
+        self.candidates += playable
+
+    async def match(self, matching: Matching) -> None:
+        """Of all that is known."""
+        if self._matched < len(self.candidates):
+            self._matched = len(self.candidates)
+            # A box set takes seconds: shoppers must not wait for it.
+            self.matches = await asyncio.to_thread(matching.match, tuple(self.candidates))
 
     @property
     def nobody_is_throttled(self) -> bool:
@@ -120,13 +133,14 @@ class Providers:
 
         Nobody is asked after `until`, by our clock.
         """
-        so_far = Gathered(said)
+        so_far, matching = Gathered(said), Matching(release, said=said)
         for provider in self.providers:
-            is_free = getattr(provider, "asks_nobody", False)
-            wanted = release.tracks if is_free else self._wanted(release, so_far)
             if provider.name in known:
-                await self._take(release, so_far, provider.name, known[provider.name])
-            elif not wanted:
+                await self._take(so_far, provider.name, known[provider.name])
+                continue
+            is_free = getattr(provider, "asks_nobody", False)
+            wanted = release.tracks if is_free else await self._wanted(release, so_far, matching)
+            if not wanted:
                 tell(provider.name, Told.SKIPPED)
             elif getattr(provider, "only_in_demand", False) and not (in_demand and so_far.nobody_is_throttled):
                 so_far.not_asked.append(provider.name)
@@ -139,23 +153,20 @@ class Providers:
                 else:
                     tell(provider.name, Told.FOUND if answer else Told.NOTHING)
                     so_far.learnt |= bool(answer)
-                    await self._take(release, so_far, provider.name, answer)
+                    await self._take(so_far, provider.name, answer)
                     if is_free:
                         del so_far.answers[provider.name]
+        await so_far.match(matching)
         return so_far
 
-    def _wanted(self, release: Release, so_far: Gathered) -> list[Track]:
+    async def _wanted(self, release: Release, so_far: Gathered, matching: Matching) -> list[Track]:
+        await so_far.match(matching)
         sure = {match.track for match in so_far.matches if approved(match, self.thresholds)}
         return [track for track in release.tracks if track not in sure and not so_far.said.settles(track)]
 
-    async def _take(self, release: Release, so_far: Gathered, provider: str, answer: Sequence[Candidate]) -> None:
-        so_far.answers[provider] = answer
+    async def _take(self, so_far: Gathered, provider: str, answer: Sequence[Candidate]) -> None:
         hidden = await self.hidden([each.url for each in answer])
-        playable = [each for each in answer if spelling(each.url) not in hidden]
-        if playable:
-            so_far.candidates += playable
-            # A box set takes seconds: shoppers must not wait for it.
-            so_far.matches = await asyncio.to_thread(match_release, release, tuple(so_far.candidates), said=so_far.said)
+        so_far.take(provider, answer, [each for each in answer if spelling(each.url) not in hidden])
 
     async def _ask(
         self, provider: Provider, release: Release, body: Mapping[str, object], wanted: Sequence[Track], until: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from matcher.domain.scoring import score
 from matcher.domain.standing import chosen, standings
 from matcher.domain.urls import spelling
 from matcher.domain.weights import STANDING, WEIGHTS
-from matcher.models import NOTHING_SAID, Candidate, Match, Release, Said
+from matcher.models import NOTHING_SAID, Candidate, Match, Release, Said, Score, Standing, Track
 
 FLOOR = 5.0
 """A confidence below this is no match, not even a weak one for reviewers."""
@@ -36,6 +37,61 @@ def one_per_url(candidates: Sequence[Candidate]) -> list[Candidate]:
     return list(found.values())
 
 
+class Matching:
+    """Of one release. Each pair is scored once, however often it is matched as more candidates become known."""
+
+    def __init__(
+        self,
+        release: Release,
+        weights: Mapping[str, float] = WEIGHTS,
+        standing_weights: Mapping[str, float] = STANDING,
+        said: Said = NOTHING_SAID,
+    ) -> None:
+        self._release, self._said = release, said
+        self._weights, self._standing_weights = weights, standing_weights
+        self._known: dict[Candidate, array[float]] = {}
+
+    def match(self, candidates: Sequence[Candidate]) -> tuple[Match, ...]:
+        """At most one per track and per candidate, in the order of the tracks, and none against what people said.
+
+        Of a monstrous release only the first candidates are looked at.
+        """
+        tracks = self._release.tracks
+        looked_at = one_per_url(candidates)[: max(CANDIDATES_LEAST, PAIRS_MAX // max(1, len(tracks)))]
+        urls = [spelling(each.url) for each in looked_at]
+        columns = [self._confidences(each) for each in looked_at]
+        confidences = [
+            [
+                column[row] if self._said.allows((track.track_index, track.sub_index, url)) else 0.0
+                for url, column in zip(urls, columns, strict=True)
+            ]
+            for row, track in enumerate(tracks)
+        ]
+        # A search result that fits as well is no rival of what is attached, but speaks for it.
+        rivals = [
+            [sure if each.attached else 0.0 for sure, each in zip(row, looked_at, strict=True)] for row in confidences
+        ]
+        pairs = assign([[each if each >= FLOOR else 0.0 for each in row] for row in confidences])
+        return tuple(
+            self._match(tracks[track], looked_at[candidate], standing)
+            for (track, candidate), standing in zip(pairs, standings(rivals, pairs), strict=True)
+        )
+
+    def _confidences(self, candidate: Candidate) -> array[float]:
+        """By track. Reasons are not kept: of all pairs of a box set they would take many megabytes."""
+        if candidate not in self._known:
+            scores = (self._score(track, candidate) for track in self._release.tracks)
+            self._known[candidate] = array("d", (each.confidence for each in scores))
+        return self._known[candidate]
+
+    def _score(self, track: Track, candidate: Candidate) -> Score:
+        return score(track, candidate, self._release, self._weights)
+
+    def _match(self, track: Track, candidate: Candidate, standing: Standing) -> Match:
+        found = chosen(self._score(track, candidate), candidate, standing, self._standing_weights)
+        return Match(track, candidate, found, standing)
+
+
 def match_release(
     release: Release,
     candidates: Sequence[Candidate],
@@ -43,31 +99,5 @@ def match_release(
     standing_weights: Mapping[str, float] = STANDING,
     said: Said = NOTHING_SAID,
 ) -> tuple[Match, ...]:
-    """At most one match per track and per candidate, in the order of the tracks, and none against what people said.
-
-    Of a monstrous release only the first candidates are looked at.
-    """
-    looked_at = one_per_url(candidates)[: max(CANDIDATES_LEAST, PAIRS_MAX // max(1, len(release.tracks)))]
-    scores = [[score(track, each, release, weights) for each in looked_at] for track in release.tracks]
-    urls = [spelling(each.url) for each in looked_at]
-    confidences = [
-        [
-            each.confidence if said.allows((track.track_index, track.sub_index, url)) else 0.0
-            for url, each in zip(urls, row, strict=True)
-        ]
-        for track, row in zip(release.tracks, scores, strict=True)
-    ]
-    # A search result that fits as well is no rival of what is attached, but speaks for it.
-    rivals = [
-        [sure if each.attached else 0.0 for sure, each in zip(row, looked_at, strict=True)] for row in confidences
-    ]
-    pairs = assign([[each if each >= FLOOR else 0.0 for each in row] for row in confidences])
-    return tuple(
-        Match(
-            release.tracks[track],
-            looked_at[candidate],
-            chosen(scores[track][candidate], looked_at[candidate], standing, standing_weights),
-            standing,
-        )
-        for (track, candidate), standing in zip(pairs, standings(rivals, pairs), strict=True)
-    )
+    """All its candidates at once: see Matching.match."""
+    return Matching(release, weights, standing_weights, said).match(candidates)

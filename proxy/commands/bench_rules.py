@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from matcher.domain.scoring import score
+from matcher.matching import Matching, match_release
 from matcher.models import Candidate, Release, Track
 from proxy.domain.budget import Budget, Lane, Queue
 from proxy.domain.credentials import caller_of
@@ -79,6 +80,37 @@ def score_one() -> Callable[[int], object]:
     return one
 
 
+BOX_SET_TRACKS, BOX_SET_CANDIDATES, BOX_SET_PROVIDERS = 200, 250, 5
+
+
+def box_set() -> None:
+    """Prints what a release costs that is matched anew after each provider, as the processor's time."""
+    draw = random.Random(1)  # noqa: S311 - not for secrets
+    words = ("love", "night", "harbour", "signal", "deep", "blue", "radio", "light", "river", "golden", "fire", "echo")
+    tracks = [
+        Track(number, None, str(number), " ".join(draw.sample(words, 3)), (), draw.randint(120, 500))
+        for number in range(BOX_SET_TRACKS)
+    ]
+    candidates = []
+    for number, track in enumerate(draw.choices(tracks, k=BOX_SET_CANDIDATES)):
+        title = track.title + draw.choice(("", "", "", " (Live)", " (Extended Mix)"))
+        seconds = (track.duration_s or 0) + draw.randint(-8, 8)
+        candidates.append(Candidate("deezer", "deezer", f"https://www.deezer.com/track/{number}", title, seconds))
+    release = Release(1, "Harbour Lights", ("The Tidal Club",), ("Quay",), ("CD",), 1994, tuple(tracks))
+    matching = Matching(release)
+    each = BOX_SET_CANDIDATES // BOX_SET_PROVIDERS
+    print(f"\na box set of {BOX_SET_TRACKS} tracks, {each} candidates of each provider: seconds of the processor")
+    for known in range(each, BOX_SET_CANDIDATES + 1, each):
+        started = time.process_time()
+        staged = matching.match(candidates[:known])
+        between = time.process_time()
+        at_once = match_release(release, candidates[:known])
+        ended = time.process_time()
+        if staged != at_once:
+            raise AssertionError("what is matched in stages differs from what is matched at once")
+        print(f"  {known} candidates: {between - started:.2f} after the others, {ended - between:.2f} from the start")
+
+
 def rules(seconds: float, bare_per_second: float) -> None:
     """Prints a line each; the ratio is the share of what a bare request costs."""
     print(f"\n{'rule':<46}{'µs':>18}{'per s':>9}{'ratio':>9}")
@@ -90,3 +122,8 @@ def rules(seconds: float, bare_per_second: float) -> None:
         took_us = microseconds(work, seconds)
         print(f"{name:<46}{took_us:>18.1f}{1e6 / took_us:>9.0f}{took_us * bare_per_second / 1e6:>9.2f}")
     print("ratio: against the time of a bare aiohttp request")
+    box_set()
+
+
+if __name__ == "__main__":
+    box_set()

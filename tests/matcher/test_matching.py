@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from matcher.domain.tracklist import parse_release
 from matcher.domain.urls import spelling
 from matcher.explain import as_table
-from matcher.matching import CANDIDATES_LEAST, FLOOR, match_release
+from matcher.matching import CANDIDATES_LEAST, FLOOR, Matching, match_release
 from matcher.models import Candidate, Release, Said, Track
 from matcher.providers.discogs_videos import parse
 from tests.conftest import samples
@@ -49,6 +52,33 @@ def test_two_hundred_tracks_and_five_hundred_candidates_come_to_an_end() -> None
     ]
     matches = match_release(Release(1, "Box", ("Artist",), (), (), None, tracks), candidates)
     assert [match.candidate.url for match in matches] == [f"https://x/{n}" for n in range(200)]
+
+
+TITLES = st.sampled_from(["Signal", "Signal (Live)", "Untitled", "?", "Harbour Lights", "Signal 2", "Artist - Signal"])
+LENGTHS = st.sampled_from([None, 100, 104, 300])
+CANDIDATES = st.builds(
+    Candidate,
+    provider=st.sampled_from(["one", "two"]),
+    platform=st.just("youtube"),
+    url=st.integers(0, 9).map("https://www.youtube.com/watch?v=bbbbbbbbbb{}".format),
+    title=TITLES,
+    duration_s=LENGTHS,
+    artist=st.sampled_from([None, "Artist", "Somebody"]),
+    attached=st.booleans(),
+    isrc_of=st.sampled_from([None, "0", "1"]),
+)
+
+
+@given(st.lists(st.tuples(TITLES, LENGTHS), max_size=5), st.lists(st.lists(CANDIDATES, max_size=6), max_size=4))
+def test_what_becomes_known_in_stages_is_matched_as_what_is_known_at_once(
+    titles: list[tuple[str, float | None]], stages: list[list[Candidate]]
+) -> None:
+    tracks = tuple(Track(n, None, str(n), title, (), length) for n, (title, length) in enumerate(titles))
+    release = Release(1, "Harbour Lights", ("Artist",), (), (), None, tracks)
+    matching, known = Matching(release), list[Candidate]()
+    for found in stages:
+        known += found
+        assert matching.match(known) == match_release(release, known)
 
 
 def test_the_table_tells_tracks_candidates_and_reasons() -> None:
