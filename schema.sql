@@ -537,12 +537,13 @@ CREATE OR REPLACE TRIGGER stores_tell_deleted AFTER DELETE ON stores
 
 -- What shoppers are told of a release ------------------------------------------------------------------------------
 -- One row. The planner makes it part of the query that asks (no SET, so that it can): in a lateral join it costs two
--- look-ups by key. `sooner`: it is to be queued again, or before others, now that somebody looks at it.
+-- look-ups by key. `facts` are members of a JSON object, `images` is an array. `sooner`: it is to be queued again, or
+-- before others, now that somebody looks at it.
 
 CREATE OR REPLACE FUNCTION release_told(release bigint, seen integer, unmatched_rest interval, without_rest interval)
 RETURNS TABLE (
   status text, persisted boolean, has_audio boolean, sooner boolean, matches json,
-  genres text, styles text, tracklist text, images text, images_at timestamptz
+  facts text, images text, images_at timestamptz
 ) LANGUAGE sql STABLE AS $$
   SELECT q.status, r.discogs_id IS NOT NULL, coalesce(r.has_audio_matches, false),
          (q.status = 'queued' AND q.priority > seen)
@@ -550,7 +551,8 @@ RETURNS TABLE (
            OR (q.status IN ('matched', 'unmatched') AND q.decided_without <> '{}' AND q.decided_at < now() - without_rest),
          CASE WHEN r.discogs_id IS NOT NULL
               THEN coalesce(r.audio_matches, audio_matches_of(r.discogs_id, r.tracklist::jsonb)) END,
-         coalesce(r.genres, '[]')::text, coalesce(r.styles, '[]')::text, coalesce(r.tracklist, '[]')::text,
+         '"genres":' || coalesce(r.genres, '[]')::text || ',"styles":' || coalesce(r.styles, '[]')::text
+           || ',"tracklist":' || coalesce(r.tracklist, '[]')::text,
          coalesce(r.images, '[]')::text, r.body_fetched_at
   FROM (SELECT release AS release_id) AS wanted
   LEFT JOIN match_queue q ON q.release_id = wanted.release_id

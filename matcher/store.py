@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -373,22 +374,20 @@ async def purge_body(connection: Connection, release_id: int, *, soft: bool) -> 
     return int(changed.removeprefix("UPDATE "))
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
-    """The CC0 facts of a persisted release by name, and its images, each an array as JSON.
+class Details(NamedTuple):
+    """A release: its CC0 facts (genres, styles, tracklist) as members of a JSON object, its images as an array.
 
     `images_at` is when upstream gave the images, None where that is not known.
     """
 
-    facts: Mapping[str, bytes]
+    facts: bytes
     images: bytes
     images_at: datetime | None
 
 
-def details_of(genres: str, styles: str, tracklist: str, images: str, images_at: datetime | None) -> Details:
+def details_of(facts: str, images: str, images_at: datetime | None) -> Details:
     """Of these columns of `release_told`."""
-    facts = {"genres": genres.encode(), "styles": styles.encode(), "tracklist": tracklist.encode()}
-    return Details(facts, images.encode(), images_at)
+    return Details(facts.encode(), images.encode(), images_at)
 
 
 # --- persisting ---------------------------------------------------------------------------------------------------

@@ -53,8 +53,7 @@ class MirrorRow(NamedTuple):
     posted: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ToldRow:
+class ToldRow(NamedTuple):
     """A row with what is known of its release, as a store-shaped result has it.
 
     `flat` are the members that it adds of itself, as JSON without braces; None where they must be made.
@@ -193,7 +192,7 @@ async def told_rows(connection: Connection, username: str, listing_ids: Collecti
         """
         SELECT listing_id, release_id, body, fetched_at, posted, flat,
                told.status, persisted, has_audio, sooner, matches,
-               genres, styles, tracklist, images, images_at
+               facts, images, images_at
         FROM mirror_listings CROSS JOIN LATERAL release_told(release_id, $1, $2, $3) AS told
         WHERE store_username = $4 AND listing_id = ANY($5::bigint[])
         """,
@@ -205,8 +204,8 @@ async def told_rows(connection: Connection, username: str, listing_ids: Collecti
 
 
 def _told_row(columns: Record) -> ToldRow:
-    """Five of the row, `flat`, five of the audio, five of the details."""
-    audio, details = store.audio_of(*columns[6:11]), columns[11:16]
+    """Five of the row, `flat`, five of the audio, three of the details."""
+    audio, details = store.audio_of(*columns[6:11]), columns[11:14]
     return ToldRow(MirrorRow(*columns[:5]), columns[5], audio, store.details_of(*details) if audio.persisted else None)
 
 
@@ -295,7 +294,7 @@ async def newest(
     found = await connection.fetch(
         """
         SELECT listing_id, release_id, body, fetched_at, posted, flat,
-               told.status, persisted, has_audio, sooner, matches, genres, styles, tracklist, images, images_at,
+               told.status, persisted, has_audio, sooner, matches, facts, images, images_at,
                store_username
         FROM (
           SELECT l.* FROM unnest($1::text[]) AS wanted (username)

@@ -146,15 +146,17 @@ def store_result(
     listing: Mapping[str, object],
     store_username: str,
     audio: Audio,
-    details: Mapping[str, bytes],
+    details: bytes,
     audience: Audience,
     fetched_at: datetime,
 ) -> dict[str, object]:
-    """One row of `/api/stores/{id}/inventory`: the listing and flat fields, and `details` as JSON of its release.
+    """One row of `/api/stores/{id}/inventory`: the listing and flat fields, and `details` of its release, which are
+    members of a JSON object.
 
     Of those the images are restricted content: the caller leaves them out when they are too old.
     """
-    read = {name: decode_json(value) for name, value in details.items()}
+    read = decode_json(b"{%s}" % details)
+    assert isinstance(read, dict)  # noqa: S101 - whatever the members are
     return dict(listing) | _flat(listing, store_username) | _of_audio(audio, audience, fetched_at) | read
 
 
@@ -163,7 +165,7 @@ def store_row(
     flat: bytes | None,
     store_username: str,
     audio: Audio,
-    details: Mapping[str, bytes],
+    details: bytes,
     audience: Audience,
     fetched_at: datetime,
 ) -> bytes:
@@ -174,8 +176,7 @@ def store_row(
             return row
         return encode_json(store_result(listing, store_username, audio, details, audience, fetched_at))
     of_audio = encode_json(_of_audio(audio, audience, fetched_at))
-    told = b"".join([b',"%s":%s' % (name.encode(), value) for name, value in details.items()])
-    return b"%s,%s,%s%s}" % (row[:-1], flat, of_audio[1:-1], told)
+    return b"%s,%s,%s%s%s}" % (row[:-1], flat, of_audio[1:-1], b"," if details else b"", details)
 
 
 def flat_members(row: bytes, store_username: str) -> bytes | None:

@@ -112,12 +112,12 @@ def _leaves(fetched_at: datetime, view: View, now: datetime) -> bool:
     return may_leave((now - fetched_at).total_seconds(), view.content_max_age_s)
 
 
-def _that_may_leave(details: Details | None, view: View, now: datetime) -> Mapping[str, bytes]:
+def _that_may_leave(details: Details | None, view: View, now: datetime) -> bytes:
     """Without images of more than six hours or of unknown age; the other facts are CC0."""
     if details is None:
-        return {}
+        return b""
     shown = details.images_at is not None and _leaves(details.images_at, view, now)
-    return {**details.facts, "images": details.images} if shown else details.facts
+    return b'%s,"images":%s' % (details.facts, details.images) if shown else details.facts
 
 
 # --- filters and sorts --------------------------------------------------------------------------------------------
