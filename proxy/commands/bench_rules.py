@@ -80,7 +80,7 @@ def score_one() -> Callable[[int], object]:
     return one
 
 
-BOX_SET_TRACKS, BOX_SET_CANDIDATES, BOX_SET_PROVIDERS = 200, 250, 5
+BOX_SET_TRACKS, BOX_SET_CANDIDATES, BOX_SET_PROVIDERS = 100, 100, 5
 
 
 def box_set() -> None:
