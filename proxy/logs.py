@@ -40,6 +40,16 @@ def configure(level: str, log_format: str | None) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("asyncpg.pool").addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """While the database is away its pool tries again every few seconds: one line each says it all."""
+    if record.exc_info and record.exc_info[1]:
+        error = record.exc_info[1]
+        record.msg, record.args = f"{record.getMessage()} ({type(error).__name__}: {error})", None
+        record.exc_info = None
+    return True
 
 
 def _dumps(event: object, **_: object) -> str:
