@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from matcher.models import Audio, ProcessingStatus, StoredMatch
 from proxy.domain.wire import BrokenBody, decode_json, encode_json
@@ -38,7 +39,9 @@ def audio_matches(audio: Audio, audience: Audience) -> list[StoredMatch]:
     return found
 
 
+@lru_cache(maxsize=256)
 def timestamp(moment: datetime | None) -> str | None:
+    """In ISO 8601. Rows of a page were fetched at few moments."""
     return moment.isoformat() if moment else None
 
 
