@@ -9,6 +9,7 @@ MatcherError
 ├── ReleaseGone           Discogs says 404: failed at once
 ├── Unavailable           somebody else cannot answer now: the job is parked, no attempt is used up
 │   └── Broken            a provider answered nonsense, broke off, or did not answer at all
+│       ├── KeyRefused    ours, in words for the operator
 │       └── Unreachable   nor ever since this process began: releases are decided without it
 └── LeaseLost             another worker owns the job by now: drop what we did
 """
@@ -58,6 +59,10 @@ class Broken(Unavailable):
 
 class Unreachable(Broken):
     """A provider that was never heard since this process began: from here there may be no way to it."""
+
+
+class KeyRefused(Broken):
+    """A provider does not accept our key; the message says why, without it."""
 
 
 class LeaseLost(MatcherError):

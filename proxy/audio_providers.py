@@ -13,7 +13,7 @@ from matcher.database import Database
 from matcher.domain.quota import LIMITS
 from matcher.gathering import Provider
 from matcher.link_checks import LinkChecker
-from matcher.providers import deezer, musicbrainz
+from matcher.providers import deezer, itunes, musicbrainz, youtube
 from matcher.providers.client import Client
 from matcher.providers.deezer_links import DeezerLinks
 from matcher.providers.discogs_videos import DiscogsVideos
@@ -34,6 +34,8 @@ PROVIDERS: dict[str, Make] = {
     "discogs_videos": lambda _client, _before: DiscogsVideos(),  # in the release's body: nobody is asked
     "musicbrainz": musicbrainz.make,
     "deezer": deezer.make,
+    "youtube": youtube.make,
+    "itunes": itunes.make,
 }
 """By their name in MATCH_PROVIDERS."""
 
@@ -42,7 +44,7 @@ PROVIDERS: dict[str, Make] = {
 async def opened_providers(
     settings: Settings, database: Database, secrets: Secrets | None = None
 ) -> AsyncIterator[list[Provider]]:
-    """Those of the settings that are built, in the order in which they are asked.
+    """Those of the settings in the order in which they are asked.
 
     `secrets` are those of the settings, for who wants to change them later.
     """
@@ -50,8 +52,7 @@ async def opened_providers(
     made: list[Provider] = [Pressings(database)]
     async with provider_session() as session:
         for name in settings.audio_providers:
-            if name in PROVIDERS:
-                made.append(PROVIDERS[name](provider_client(name, settings, session, database, secrets), tuple(made)))
+            made.append(PROVIDERS[name](provider_client(name, settings, session, database, secrets), tuple(made)))
         yield made
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never, runtime_checkable
 
 from matcher.domain.scoring import score
-from matcher.domain.titles import BRACKETS
-from matcher.domain.words import is_various
 from matcher.errors import Broken, Unavailable
 from matcher.models import Candidate, Place, Release, Track
 from matcher.providers.client import Client, Reply
 from matcher.providers.links import deezer_url
+from matcher.providers.searches import artist_of, plain, title_of
 
 NAME = "deezer"
 
@@ -25,8 +23,6 @@ FITS = 50.0
 RESULTS_PER_SEARCH = 10
 CANDIDATES_MAX = 500
 TEXT_MAX = 500
-SOUGHT_MAX = 100
-"""Characters of a name or title that are searched for."""
 
 THROTTLED = frozenset({4, 700})
 """Quota (50 calls in 5 s), and busy."""
@@ -165,9 +161,6 @@ def verdict(reply: Reply) -> Verdict:
 
 # --- what is asked --------------------------------------------------------------------------------------------------
 
-SEARCHED_NOT = re.compile(r'["\\“”„\x00-\x1f]+')
-SUFFIX = re.compile(r"\s*\(\d+\)\s*$")
-
 
 def by_isrc(wanted: Sequence[Track], isrcs: Mapping[Place, tuple[str, ...]]) -> list[tuple[Track, str]]:
     """In the order in which they are asked for."""
@@ -179,17 +172,12 @@ def query(track: Track, release: Release) -> str | None:
 
     What stands in brackets is left out: versions are told apart by the score, and spelt in too many ways to be found.
     """
-    sides = track.title.split(" = ")
-    title = _sought(BRACKETS.sub(" ", sides[0])) or _sought(sides[0])
-    if not any(map(str.isalnum, title)):
+    title = title_of(track, with_version=False)
+    if not title:
         return None
-    artist = next((name for name in track.artists or release.artists if not is_various(name)), None)
-    field_name, owner = ("artist", SUFFIX.sub("", artist).rstrip("* ")) if artist else ("album", release.title)
-    return f'{field_name}:"{owner}" track:"{title}"' if (owner := _sought(owner)) else f'track:"{title}"'
-
-
-def _sought(text: str) -> str:
-    return " ".join(SEARCHED_NOT.sub(" ", text).split())[:SOUGHT_MAX].strip()
+    artist = artist_of(track, release)
+    owner = artist or plain(release.title)
+    return f'{"artist" if artist else "album"}:"{owner}" track:"{title}"' if owner else f'track:"{title}"'
 
 
 # --- what is answered -----------------------------------------------------------------------------------------------

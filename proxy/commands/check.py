@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -12,7 +12,9 @@ import aiohttp
 import orjson
 
 from matcher.database import Database
-from matcher.errors import Broken, DatabaseUnavailable, Unavailable
+from matcher.errors import Broken, DatabaseUnavailable, KeyRefused, Unavailable
+from matcher.providers import itunes, youtube
+from matcher.providers.client import Reply
 from matcher.providers.http_client import HttpClient
 from matcher.store import counts
 from proxy.adapters.database import DatabaseUnusable
@@ -20,7 +22,7 @@ from proxy.adapters.embedded_postgres import EmbeddedPostgresError
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.app import operator_credential
-from proxy.audio_providers import PROVIDERS, provider_client, provider_session
+from proxy.audio_providers import provider_client, provider_session
 from proxy.commands.database import command_database
 from proxy.domain.budget import Budget, Lane
 from proxy.domain.visibility import Using
@@ -179,9 +181,7 @@ async def providers(settings: Settings, found: Database) -> AsyncIterator[Findin
     """A line each. No shopper is turned away for want of one, so that few things are a problem."""
     async with provider_session() as session:
         for name in settings.audio_providers:
-            if name not in PROVIDERS:
-                yield Finding(Verdict.WARNING, name, "not built in this version", "leave it out of MATCH_PROVIDERS")
-            elif name not in PROBES:
+            if name not in PROBES:
                 yield Finding(Verdict.GOOD, name, "needs no call of its own")
             else:
                 yield await provider(name, provider_client(name, settings, session, found))
@@ -197,20 +197,24 @@ PROBES: dict[str, tuple[str, dict[str, str]]] = {
 }
 """A cheap call of each provider that is asked over the network."""
 
+JUDGES: Mapping[str, Callable[[Reply], object]] = {"youtube": youtube.answered, "itunes": itunes.answered}
+"""Of those that say with a 403 what others say with their status: they raise Unavailable."""
+
 
 async def provider(name: str, client: HttpClient) -> Finding:
     """One call, within its quota."""
     path, params = PROBES[name]
     try:
         reply = await client.get(path, params)
+        if judge := JUDGES.get(name):
+            judge(reply)
+    except KeyRefused as error:
+        return Finding(Verdict.BAD, name, str(error), f"correct {name.upper()}_API_KEY, and allow its API")
     except Broken as error:
         remedy = f"open outgoing https to {client.base_url}, correct {name.upper()}_API_URL, or leave it out"
         return Finding(Verdict.WARNING, name, str(error), remedy)
     except Unavailable as error:
         return Finding(Verdict.WARNING, name, f"{error}: again in {error.retry_after_s:.0f} s", "its jobs wait for it")
-    if client.secrets and reply.status in (400, 401, 403):
-        remedy = f"correct {name.upper()}_API_KEY, and allow its API"
-        return Finding(Verdict.BAD, name, f"refuses the key ({reply.status})", remedy)
     return Finding(Verdict.GOOD, name, f"{client.base_url} answers {reply.status}")
 
 

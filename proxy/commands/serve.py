@@ -16,7 +16,6 @@ from proxy.adapters.database import DatabaseUnusable
 from proxy.adapters.embedded_postgres import EmbeddedPostgresError
 from proxy.admin_token import kept_admin_token
 from proxy.app import make_app
-from proxy.audio_providers import PROVIDERS
 from proxy.background import Health, running
 from proxy.commands.database import serving_database
 from proxy.rotation import Rotator
@@ -123,8 +122,6 @@ def _tell(settings: Settings, addresses: list[object], tls: bool, token_file: ob
     log.info("credential", using=_credential(settings))
     if token_file:
         log.info("admin token", file=str(token_file))
-    if missing := [name for name in settings.audio_providers if name not in PROVIDERS]:
-        log.warning("match providers not built yet", providers=missing)
     if unread := without_effect(settings):
         log.warning("settings without effect yet", settings=unread)
 

@@ -9,6 +9,8 @@ from proxy.settings import Settings
 from tests.origin import running_origin
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+KEY_INVALID = b'{"error": {"code": 400, "errors": [{"domain": "usageLimits", "reason": "keyInvalid"}]}}'
+QUOTA_EXCEEDED = b'{"error": {"code": 403, "errors": [{"domain": "youtube.quota", "reason": "quotaExceeded"}]}}'
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,9 @@ def test_webhooks_are_judged_by_their_settings(url: str, secret: str, verdict: V
     ("status", "body", "verdict", "told"),
     [
         (200, b"{}", Verdict.GOOD, "answers 200"),
-        (400, b"{}", Verdict.BAD, "refuses the key (400)"),
+        (400, KEY_INVALID, Verdict.BAD, "YOUTUBE_API_KEY is no valid key"),
+        (403, QUOTA_EXCEEDED, Verdict.WARNING, "used up: again in 3600 s"),
+        (403, b"{}", Verdict.WARNING, "answered 403"),
         (429, b"{}", Verdict.WARNING, "refused with 429: again in 30 s"),
         (200, b"<html>", Verdict.WARNING, "not JSON"),
     ],
