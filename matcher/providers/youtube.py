@@ -40,7 +40,7 @@ USED_UP_AGAIN_S = 3600.0
 """It says that the day's quota is used up, when by our count it is not: somebody else uses the key. It ends at midnight
 at the latest (Pacific time), may be raised at any time, and a refusal costs nothing."""
 KEY_AGAIN_S = 900.0
-"""A key that is refused is not sent again sooner, or it would use up the day; it may be replaced, or its API enabled."""
+"""A refused key is not sent again sooner, or it would use up the day; it may be replaced, or its API enabled."""
 
 USED_UP = frozenset({"quotaExceeded", "dailyLimitExceeded"})
 TOO_FAST = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"})

@@ -68,7 +68,7 @@ async def demo(settings: Settings) -> int:
         return 1
     address = f"{f'[{shown_host}]' if ':' in shown_host else shown_host}:{port}"
     url = f"http://{address}"
-    ports = Ports(free_port(), free_port(), free_port())
+    ports = Ports(free_port(), free_port(), free_port(), free_port())
     print("demo: starting a simulated Discogs, a PostgreSQL and the proxy...", file=sys.stderr)
     try:
         with (
@@ -93,6 +93,7 @@ class Ports:
     discogs: int
     musicbrainz: int
     deezer: int
+    youtube: int
 
 
 def simulator(ports: Ports) -> tuple[str, ...]:
@@ -101,6 +102,7 @@ def simulator(ports: Ports) -> tuple[str, ...]:
         "port": ports.discogs,
         "musicbrainz-port": ports.musicbrainz,
         "deezer-port": ports.deezer,
+        "youtube-port": ports.youtube,
     }
     options |= {"stores": stores, "latency-ms": LATENCY_MS, "churn-per-hour": CHURN_PER_HOUR}
     options |= {"failures": FAILURES}
@@ -126,6 +128,8 @@ def proxy_environment(settings: Settings, port: int, ports: Ports, data_dir: Pat
             "DISCOGS_CONSUMER_SECRET": "demo-secret",
             "MUSICBRAINZ_API_URL": f"http://{HOST}:{ports.musicbrainz}/ws/2",
             "DEEZER_API_URL": f"http://{HOST}:{ports.deezer}",
+            "YOUTUBE_API_URL": f"http://{HOST}:{ports.youtube}/youtube/v3",
+            "YOUTUBE_API_KEY": "demo-key",
             "STORES": ",".join(STORES),
             "NEW_LISTING_CHECK_INTERVAL": str(CHECK_INTERVAL_MS),
             "INVENTORY_SYNC_INTERVAL": str(SYNC_INTERVAL_MS),
