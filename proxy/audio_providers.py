@@ -19,7 +19,7 @@ from matcher.providers.deezer_links import DeezerLinks
 from matcher.providers.discogs_videos import DiscogsVideos
 from matcher.providers.http_client import HttpClient
 from matcher.providers.pressings import Pressings
-from matcher.providers.youtube_links import OEMBED_URL, YouTubeOembed, YouTubeVideos, videos_by
+from matcher.providers.youtube_links import OEMBED_URL, YouTubeOembed, YouTubeVideos
 from matcher.quota_store import Quota
 from proxy.adapters.upstream import sent_once
 from proxy.settings import OFFICIAL_YOUTUBE_API_URL, Settings
@@ -64,7 +64,8 @@ async def opened_link_checkers(
     async with provider_session() as session:
         deezer = DeezerLinks(provider_client("deezer", settings, session, database))
         if settings.youtube_api_key:
-            yield [YouTubeVideos(videos_by(provider_client("youtube", settings, session, database, secrets))), deezer]
+            api = youtube.make(provider_client("youtube", settings, session, database, secrets))
+            yield [YouTubeVideos(api.videos), deezer]
         else:
             oembed = provider_client("oembed", settings, session, database)
             yield [YouTubeOembed(replace(oembed, base_url=oembed_url(settings))), deezer]

@@ -168,7 +168,7 @@ class Settings:
         "MATCH_PROVIDERS",
         comma_list(provider),
         "discogs_videos,musicbrainz,deezer",
-        "order of audio providers; youtube joins when YOUTUBE_API_KEY is set",
+        "order of audio providers; youtube joins when YOUTUBE_API_KEY is set, itunes if named",
     )
     youtube_api_key: str | None = setting("YOUTUBE_API_KEY", header_value, None, "YouTube Data API key", secret=True)
     musicbrainz_api_url: str = setting(

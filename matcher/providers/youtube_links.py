@@ -9,7 +9,7 @@ from matcher.domain.quota import Pace
 from matcher.domain.urls import canonical_url
 from matcher.errors import Broken
 from matcher.providers.client import Client, Reply
-from matcher.providers.youtube import RESULTS_MAX, Video, parse_videos
+from matcher.providers.youtube import RESULTS_MAX, Video
 
 YOUTUBE = "youtube"
 WATCH = "https://www.youtube.com/watch?v="
@@ -51,16 +51,6 @@ class YouTubeVideos:
         """Raises Unavailable."""
         told = await self._videos(ids)
         return {each: seen(told.get(each)) for each in ids}
-
-
-def videos_by(client: Client) -> Videos:
-    """Asks YouTube's API, within the day's units that searches use as well."""
-
-    async def videos(ids: Sequence[str]) -> Mapping[str, Video]:
-        reply = await client.get("/videos", {"part": "snippet,contentDetails,status", "id": ",".join(ids)})
-        return parse_videos(reply.body if reply.status == 200 else None)  # a refusal tells nothing of any video
-
-    return videos
 
 
 def seen(video: Video | None) -> Seen:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -13,11 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matcher import store
 from matcher.database import Database
 from matcher.domain.quota import LIMITS, PACIFIC, Daily
 from matcher.domain.scoring import score
+from matcher.domain.verdict import Thresholds
 from matcher.errors import Broken, KeyRefused, Unavailable
+from matcher.gathering import Told
 from matcher.models import Release, Track
+from matcher.pool import FetchedRelease, Matcher, Outcome
 from matcher.providers.client import Reply
 from matcher.providers.http_client import HttpClient
 from matcher.providers.youtube import (
@@ -36,7 +41,9 @@ from matcher.providers.youtube import (
     parse_videos,
 )
 from matcher.quota_store import Quota
+from matcher.store import Priority
 from tests.simulated_discogs import Catalogue, Fault
+from tests.simulated_discogs.shapes import release_body
 from tests.simulated_providers import SimulatedYouTube, songs_of
 from tests.simulated_providers.youtube import failing, iso, key_invalid, quota_exceeded, suspended
 
@@ -487,3 +494,69 @@ async def test_five_hundred_results_are_survived(
     server.at_least = 500
     release = release_of(catalogue, 1)
     assert len(await make(client).candidates(release, {}, release.tracks)) <= SEARCHES_MAX * 50
+
+
+# --- with the queue --------------------------------------------------------------------------------------------------
+
+
+def pool(database: Database, catalogue: Catalogue, client: HttpClient, outcomes: list[Outcome]) -> Matcher:
+    """One process's; its releases have no videos of their own."""
+
+    async def fetch(release_id: int) -> FetchedRelease:
+        found = catalogue.release(release_id)
+        assert found
+        body = release_body(found, 0, None, "https://api.discogs.com") | {"videos": []}
+        return FetchedRelease(orjson.dumps(body), datetime(2026, 1, 2, tzinfo=UTC))
+
+    return Matcher(database, fetch, [make(client)], Thresholds(50, 85), 1, outcomes.append)
+
+
+async def queued(database: Database, release_ids: Sequence[int], priority: Priority) -> None:
+    async with database.transaction() as connection:
+        await store.enqueue(connection, release_ids, priority=priority)
+
+
+async def jobs(database: Database) -> list[tuple[str, int, bool]]:
+    """Status, attempts, and whether it rests until tomorrow."""
+    sql = """
+        SELECT status, attempts, not_before > now()
+               AND abs(extract(epoch FROM not_before - (date_trunc('day', now() AT TIME ZONE 'America/Los_Angeles')
+                   + interval '1 day') AT TIME ZONE 'America/Los_Angeles')) < 5
+        FROM match_queue ORDER BY release_id
+    """
+    async with database.connection() as connection:
+        return [tuple(row) for row in await connection.fetch(sql)]
+
+
+async def test_when_the_day_is_used_up_jobs_wait_for_the_next_across_a_restart(
+    catalogue: Catalogue, client: HttpClient, server: SimulatedYouTube, database: Database
+) -> None:
+    ids = sorted(heading.id for heading in catalogue.headings())[:3]
+    outcomes: list[Outcome] = []
+    limits = (Daily("searches", SEARCHES_MAX, PACIFIC, path="/search"),)
+    first, restarted = (replace(client, quota=Quota(database, "youtube", limits)) for _ in range(2))
+    await queued(database, ids[:1], Priority.SEEN)
+    await pool(database, catalogue, first, outcomes).drain(1, 20)
+    assert outcomes[-1].providers == (("youtube", Told.FOUND),)
+    async with database.connection() as connection:
+        kept = await connection.fetch("SELECT DISTINCT provider, platform FROM track_matches")
+        await connection.execute("UPDATE provider_quotas SET used = $1", SEARCHES_MAX)
+    assert [tuple(row) for row in kept] == [("youtube", "youtube")]
+    searched = server.searched
+    for which, process in ((1, first), (2, restarted)):
+        await queued(database, ids[which : which + 1], Priority.SEEN)
+        await pool(database, catalogue, process, outcomes).drain(1, 20)
+        assert (outcomes[-1].result, outcomes[-1].providers) == ("parked", (("youtube", Told.THROTTLED),))
+    assert (await jobs(database))[1:] == [("queued", 0, True)] * 2
+    assert server.searched == searched
+
+
+async def test_what_nobody_looks_at_costs_no_search(
+    catalogue: Catalogue, client: HttpClient, server: SimulatedYouTube, database: Database
+) -> None:
+    outcomes: list[Outcome] = []
+    release_id = min(heading.id for heading in catalogue.headings())
+    await queued(database, [release_id], Priority.NEW)
+    await pool(database, catalogue, client, outcomes).drain(1, 20)
+    assert (outcomes[0].result, outcomes[0].providers) == ("unmatched", (("youtube", Told.SKIPPED),))
+    assert server.calls == []
