@@ -38,7 +38,7 @@ async def test_what_came_of_each_provider_is_counted(start_proxy: StartProxy, di
     outcomes = re.findall(r'provider_calls_total\{outcome="(\w+)",provider="discogs_videos"\} (\d+)', text)
     assert sum(int(count) for _, count in outcomes) == 5
     assert {outcome for outcome, _ in outcomes} <= {"found", "nothing"}
-    assert 'discogs_proxy_provider_quota_remaining{limit="searches",provider="youtube"} 100.0' in text
+    assert re.search(r'provider_quota_remaining\{limit="searches",provider="youtube"\} \d+\.0', text)
 
 
 async def test_every_metric_is_documented_and_no_other(proxy: Proxy) -> None:
