@@ -23,8 +23,6 @@ pytestmark = pytest.mark.slow
 RULES = Path(__file__).resolve().parents[1] / "grafana" / "prometheus"
 SHOWN_WITHIN_S = 150.0
 STEP_S = 3.0
-OF_NO_SIMULATED_PROVIDER = "How much of today's quota is left?"
-"""None of those that are simulated counts by the day."""
 
 LABEL_VALUES = re.compile(r"label_values\((.*), (\w+)\)")
 
@@ -67,7 +65,7 @@ def questions() -> Iterator[tuple[str, tuple[str, dict[str, str]]]]:
             if found := LABEL_VALUES.fullmatch(str(variable["query"]["query"]) if variable["type"] == "query" else ""):
                 yield f"{name}: ${variable['name']}", (f"label/{found[2]}/values", {"match[]": found[1]})
         for panel in dashboard["panels"]:
-            for target in panel.get("targets", []) if panel["title"] != OF_NO_SIMULATED_PROVIDER else []:
+            for target in panel.get("targets", []):
                 yield f"{name}: {panel['title']} {target['refId']}", ("query", {"query": filled(target["expr"])})
 
 
