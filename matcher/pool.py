@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-import orjson
 import structlog
 
 from matcher import store
@@ -23,6 +21,7 @@ from matcher.domain.tracklist import parse_release
 from matcher.domain.verdict import Forget, Persist, Thresholds, Verdict, judge
 from matcher.errors import DatabaseUnavailable, LeaseLost, MalformedRelease, MatcherError, Unavailable
 from matcher.gathering import Gathered, Provider, Providers, Told
+from matcher.json_text import parse_json
 from matcher.models import ProcessingStatus
 
 JOB_DEADLINE_S = store.LEASE_S * 2 / 3
@@ -345,20 +344,12 @@ def tally(verdict: Verdict, tracks: int) -> Mapping[tuple[str, str], int]:
 def parse_body(body: bytes) -> Mapping[str, object]:
     """Raises MalformedRelease when it is not a JSON object."""
     try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        parsed = _parse_leniently(body)
+        parsed = parse_json(body)
+    except ValueError as error:
+        raise MalformedRelease(f"the release is not JSON: {error}") from None
     if not isinstance(parsed, dict):
         raise MalformedRelease("the release is not a JSON object")
     return parsed
-
-
-def _parse_leniently(body: bytes) -> object:
-    """With lone surrogates, which Discogs' older servers can write. Raises MalformedRelease."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise MalformedRelease(f"the release is not JSON: {error}") from None
 
 
 def describe(error: Exception) -> str:

@@ -16,7 +16,7 @@ import orjson
 from asyncpg import Record
 
 from matcher.database import Connection
-from matcher.domain.metadata import Metadata
+from matcher.domain.metadata import Metadata, storable
 from matcher.domain.retry import MAX_ATTEMPTS
 from matcher.domain.urls import pair_of, spelling
 from matcher.domain.verdict import JudgedMatch
@@ -575,7 +575,7 @@ async def follow_links(connection: Connection, release_id: int) -> list[Record]:
 
 def _match_row(release_id: int, judged: JudgedMatch) -> tuple[object, ...]:
     track, candidate, score = judged.match.track, judged.match.candidate, judged.match.score
-    reasons = [{"name": each.name, "weight": each.weight, "detail": each.detail} for each in score.reasons]
+    reasons = [{"name": each.name, "weight": each.weight, "detail": storable(each.detail)} for each in score.reasons]
     return (
         release_id,
         track.track_index,
@@ -585,7 +585,7 @@ def _match_row(release_id: int, judged: JudgedMatch) -> tuple[object, ...]:
         score.confidence,
         judged.approved,
         candidate.provider,
-        candidate.title,
+        storable(candidate.title),
         None if candidate.duration_s is None else round(candidate.duration_s),
         orjson.dumps(reasons).decode(),
     )

@@ -11,12 +11,12 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
 import aiohttp
-import orjson
 import structlog
 from yarl import URL
 
 from matcher.domain.breaker import Breaker
 from matcher.errors import Broken, Unavailable, Unreachable
+from matcher.json_text import parse_json
 from matcher.providers.client import Reply
 from matcher.quota_store import Quota
 
@@ -137,8 +137,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 def usable(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
     """An error may be told by its status alone, a success must be JSON. Raises _Nonsense."""
     try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        parsed = parse_json(body)
+    except ValueError:
         parsed = None
         is_json = False
     else:
