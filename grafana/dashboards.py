@@ -117,7 +117,7 @@ IS_IT_WELL = Row(
         stat(
             "Is everything well?",
             "How many things are degraded, as /readyz tells: the operator's credential, Discogs, the budget, the "
-            "database, stores, webhooks, background tasks.",
+            "database, stores, audio providers, webhooks, background tasks.",
             "sum (max by (reason) (discogs_proxy_degraded))",
             steps=((None, GREEN), (1, RED)),
             mappings=value_texts({"0": ("all is well", GREEN)}),

@@ -45,6 +45,7 @@ from proxy.services.checks import CheckService
 from proxy.services.copies import Copies
 from proxy.services.demand import Demand
 from proxy.services.doubt import DoubtService
+from proxy.services.failing_providers import FailingProviders
 from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
@@ -94,6 +95,7 @@ def make_app(settings: Settings, database: Database, admin_token: str, health: H
     app[keys.METRICS] = Metrics()
     database.on_acquired = app[keys.METRICS].database_wait.observe
     app[keys.HEALTH] = health or Health()
+    app[keys.FAILING_PROVIDERS] = FailingProviders()
     app.on_response_prepare.append(on_prepare)
     app.cleanup_ctx.extend([upstream, services, webhooks, background])
     app.add_routes(ROUTES)
@@ -355,6 +357,7 @@ def job_ended(app: web.Application, outcome: Outcome) -> None:
     metrics = app[keys.METRICS]
     metrics.jobs.labels(outcome.result).inc()
     metrics.job_seconds.observe(outcome.seconds)
+    app[keys.FAILING_PROVIDERS].told(outcome.providers)
     for provider, told in outcome.providers:
         metrics.provider_calls.labels(provider, told.value).inc()
     if outcome.result in ("cached", "unmatched"):

@@ -20,6 +20,7 @@ from proxy.services.access import AccessService
 from proxy.services.checks import CheckService
 from proxy.services.demand import Demand
 from proxy.services.doubt import DoubtService
+from proxy.services.failing_providers import FailingProviders
 from proxy.services.finished import FinishedAnswers
 from proxy.services.identity import IdentityService
 from proxy.services.inventory import InventoryService
@@ -45,6 +46,7 @@ UPSTREAM = web.AppKey("upstream", Upstream)
 METRICS = web.AppKey("metrics", Metrics)
 HEALTH = web.AppKey("health", Health)
 MATCHER = web.AppKey("matcher", Matcher)
+FAILING_PROVIDERS = web.AppKey("failing_providers", FailingProviders)
 LINKS = web.AppKey("links", LinkChecks)
 RELEASES = web.AppKey("releases", ReleaseService)
 INVENTORY = web.AppKey("inventory", InventoryService)

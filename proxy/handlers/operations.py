@@ -18,7 +18,7 @@ from proxy.adapters import tracking
 from proxy.adapters.metrics import Metrics
 from proxy.handlers.middleware import json_response
 
-REASONS = ("credential", "discogs", "budget", "database", "stores", "webhooks")
+REASONS = ("credential", "discogs", "budget", "database", "stores", "providers", "webhooks")
 """Always told, so that an alert can see them end; a background task that died bears its own name."""
 
 
@@ -35,7 +35,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def degraded(app: web.Application) -> dict[str, str]:
     """What is degraded now and why, by name."""
-    found = app[keys.HEALTH].degraded | app[keys.UPSTREAM].troubles()
+    found = app[keys.HEALTH].degraded | app[keys.UPSTREAM].troubles() | app[keys.FAILING_PROVIDERS].troubles()
     try:
         async with app[keys.DATABASE].connection() as connection:
             read_only = await connection.fetchval(

@@ -4,9 +4,11 @@ import json
 import re
 from pathlib import Path
 
+from matcher.gathering import Told
 from proxy import keys
 from tests.conftest import STORE, Proxy, StartProxy
-from tests.simulated_discogs import SimulatedDiscogs
+from tests.simulated_discogs import Fault, SimulatedDiscogs
+from tests.simulated_providers import SimulatedDeezer
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
 
@@ -39,6 +41,29 @@ async def test_what_came_of_each_provider_is_counted(start_proxy: StartProxy, di
     assert sum(int(count) for _, count in outcomes) == 5
     assert {outcome for outcome, _ in outcomes} <= {"found", "nothing"}
     assert re.search(r'provider_quota_remaining\{limit="searches",provider="youtube"\} \d+\.0', text)
+
+
+async def test_a_provider_that_fails_for_long_is_told_until_it_answers(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    async with SimulatedDeezer(discogs.catalogue, limit=None) as deezer:
+        proxy = await start_proxy(DEEZER_API_URL=deezer.url, MATCH_PROVIDERS="deezer")
+        await proxy.get(f"/users/{STORE}/inventory?per_page=100")
+
+        async def ready_after(seconds: float) -> dict[str, str]:
+            proxy.app[keys.FAILING_PROVIDERS].clock = lambda: seconds
+            await proxy.admin("POST", "/api/admin/process-queue?limit=3")
+            told: dict[str, str] = json.loads((await proxy.get("/readyz"))[1])["degraded"]
+            is_told = b'discogs_proxy_degraded{reason="providers"} 1.0' in (await proxy.get("/metrics"))[1]
+            assert is_told == ("providers" in told)
+            return told
+
+        deezer.add_fault(Fault("html", status=200))
+        assert await ready_after(0) == {}
+        assert list(await ready_after(700)) == ["providers"]
+        assert "deezer for 12 minutes" in (await ready_after(710))["providers"]
+        proxy.app[keys.FAILING_PROVIDERS].told([("deezer", Told.NOTHING)])
+        assert json.loads((await proxy.get("/readyz"))[1])["degraded"] == {}
 
 
 async def test_every_metric_is_documented_and_no_other(proxy: Proxy) -> None:
