@@ -241,7 +241,7 @@ async def no_audio(connection: Connection, release_id: int, by: str) -> DecidedR
     )
     await _lock_queue(connection, [release_id])
     await connection.execute("SELECT FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
-    if await _is_without_audio(connection, release_id):
+    if await is_without_audio(connection, release_id):
         return DecidedRelease(release_id, False, [])
     rows = await connection.fetch(
         """
@@ -275,7 +275,7 @@ async def undo_no_audio(connection: Connection, release_id: int, by: str) -> Dec
     """All is as it was before, and it is looked for again."""
     await _lock_queue(connection, [release_id])
     await connection.execute("SELECT FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
-    if not await _is_without_audio(connection, release_id):
+    if not await is_without_audio(connection, release_id):
         return DecidedRelease(release_id, False, [])
     said = await connection.fetchval(
         "SELECT max(id) FROM match_decisions WHERE release_id = $1 AND action = 'no_audio'", release_id
@@ -288,7 +288,8 @@ async def undo_no_audio(connection: Connection, release_id: int, by: str) -> Dec
     return DecidedRelease(release_id, True, [])
 
 
-async def _is_without_audio(connection: Connection, release_id: int) -> bool:
+async def is_without_audio(connection: Connection, release_id: int) -> bool:
+    """A person said that there is none for it, ever."""
     return bool(
         await connection.fetchval(
             "SELECT no_audio_since IS NOT NULL FROM match_queue WHERE release_id = $1", release_id
@@ -347,7 +348,7 @@ async def _lock_release(connection: Connection, release_id: int) -> list[int]:
     pressings = await _other_pressings(connection, release_id)
     await _lock_queue(connection, [release_id, *pressings])
     await connection.execute("SELECT FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
-    if await _is_without_audio(connection, release_id):
+    if await is_without_audio(connection, release_id):
         raise Undecidable(f"A person said that release {release_id} has no audio, ever: take that back first.")
     return pressings
 

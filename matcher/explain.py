@@ -4,24 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from matcher.decisions import PERSON, ReviewedMatch
 from matcher.domain.scoring import score
-from matcher.models import Candidate, Match, Reason, Release, Track
+from matcher.models import Candidate, Match, MatchStatus, Reason, Release, Track
 
 WIDTH = 100
 
 
-def as_table(release: Release, matches: Sequence[Match], candidates: Sequence[Candidate]) -> str:
-    """Per track the candidate assigned, its reasons by weight, and the runner-up; then the candidates left over."""
-    return "\n".join(_lines(release, {match.track: match for match in matches}, candidates))
+def as_table(
+    release: Release,
+    matches: Sequence[Match],
+    candidates: Sequence[Candidate],
+    decided: Sequence[ReviewedMatch] = (),
+) -> str:
+    """Per track what people decided, the candidate assigned, its reasons by weight, and the runner-up.
+
+    Then the candidates left over.
+    """
+    return "\n".join(_lines(release, {match.track: match for match in matches}, candidates, decided))
 
 
-def _lines(release: Release, matches: dict[Track, Match], candidates: Sequence[Candidate]) -> Iterator[str]:
+def _lines(
+    release: Release, matches: dict[Track, Match], candidates: Sequence[Candidate], decided: Sequence[ReviewedMatch]
+) -> Iterator[str]:
     yield clipped(f"{release.release_id}  {', '.join(release.artists)} - {release.title}", WIDTH)
     yield f"{len(release.tracks)} tracks, {len(candidates)} candidates"
     for track in release.tracks:
         yield ""
         yield f"{track.position:<6}{clipped(track.title, 80)}  [{clock(track.duration_s)}]"
-        yield from _match_lines(release, track, matches.get(track), candidates)
+        said = [each for each in decided if (each.track_index, each.sub_index) == (track.track_index, track.sub_index)]
+        yield from (f"  {_decision(each)}" for each in said)
+        if track in matches or not any(each.status == MatchStatus.APPROVED for each in said):
+            yield from _match_lines(release, track, matches.get(track), candidates)
     assigned = {match.candidate for match in matches.values()}
     if left := [candidate for candidate in candidates if candidate not in assigned]:
         yield ""
@@ -47,6 +61,14 @@ def as_lines(reasons: Sequence[Reason]) -> Iterator[str]:
     for reason in reasons:
         detail = f": {clipped(reason.detail, 60)}" if reason.detail else ""
         yield f"           {reason.weight:+5.2f}  {reason.name}{detail}"
+
+
+def _decision(match: ReviewedMatch) -> str:
+    what = "set" if match.provider == PERSON and match.status == MatchStatus.APPROVED else match.status
+    at = f" on {match.verified_at:%Y-%m-%d}" if match.verified_at else ""
+    dead = ", does not play" if match.dead_since else ""
+    by = clipped(match.verified_by or "nobody known", WIDTH)
+    return f"{what} by {by}{at}{dead}: {clipped(match.match_url or '', 500)}"
 
 
 def _candidate(candidate: Candidate) -> str:

@@ -620,6 +620,12 @@ async def is_persisted(connection: Connection, release_id: int) -> bool:
     return bool(await connection.fetchval("SELECT true FROM releases WHERE discogs_id = $1", release_id))
 
 
+async def is_kept(connection: Connection, release_id: int) -> bool:
+    """It stays persisted whatever its scores: it is already, or the old system or a person wants it."""
+    wanted = await connection.fetchval("SELECT persist_always FROM match_queue WHERE release_id = $1", release_id)
+    return bool(wanted) or await is_persisted(connection, release_id)
+
+
 async def persist_bare(connection: Connection, release_id: int) -> None:
     """A row without facts, for a release that cannot be had but that the old system holds matches of."""
     await connection.execute(

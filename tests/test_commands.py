@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from matcher import decisions
+from matcher.database import Database
 from tests.process import proxy_process, run_command
 from tests.simulated_discogs import SimulatedDiscogs
 
@@ -92,6 +94,47 @@ async def test_match_prints_tracks_and_reasons(discogs: SimulatedDiscogs, tmp_pa
     assert shown.returncode == 0, shown.stderr
     assert "persisted" in shown.stdout or "API-only" in shown.stdout
     assert "upstream call" not in shown.stdout + shown.stderr
+
+
+async def test_match_knows_what_people_decided(
+    discogs: SimulatedDiscogs, tmp_path: Path, database_dsn: str, database: Database
+) -> None:
+    environment = {
+        "DISCOGS_API_URL": discogs.url,
+        "DATA_DIR": str(tmp_path),
+        "DATABASE_URL": database_dsn,
+        "MATCH_PROVIDERS": "discogs_videos",
+    }
+    release_id = next(iter(discogs.catalogue.for_sale("vinyl_den"))).release_id
+    async with database.transaction() as connection:
+        own = ("soundcloud", "https://soundcloud.com/a/song")
+        was_set = await decisions.set_url(connection, release_id, 0, None, own, "anna")
+    shown = await run_command("match", str(release_id), **environment)
+    assert shown.returncode == 0, shown.stderr
+    assert "set by anna on 2" in shown.stdout
+    assert ": https://soundcloud.com/a/song" in shown.stdout
+    assert ", 1 decided by people" in shown.stdout
+
+    async with database.transaction() as connection:
+        await decisions.reject(connection, was_set.match_id, "ben")
+        await decisions.no_audio(connection, release_id, "ben")
+    shown = await run_command("match", str(release_id), **environment)
+    assert "rejected by ben on 2" in shown.stdout
+    assert shown.stdout.endswith("not matched: a person said that it has no audio, ever\n")
+
+
+async def test_match_works_without_a_database(discogs: SimulatedDiscogs, tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        dsn = f"postgresql://user:hunter2@127.0.0.1:{unused.getsockname()[1]}/shop"
+        release_id = next(iter(discogs.catalogue.for_sale("vinyl_den"))).release_id
+        shown = await run_command(
+            "match", str(release_id), DISCOGS_API_URL=discogs.url, DATA_DIR=str(tmp_path), DATABASE_URL=dsn
+        )
+    assert shown.returncode == 0, shown.stderr
+    assert "only the videos that are attached at Discogs are looked at" in shown.stdout
+    assert "persisted" in shown.stdout or "API-only" in shown.stdout
+    assert "hunter2" not in shown.stdout + shown.stderr
 
 
 async def test_match_of_a_release_that_does_not_exist_ends_with_1(discogs: SimulatedDiscogs, tmp_path: Path) -> None:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import aiohttp
 
+from matcher import decisions, store
+from matcher.database import Database
+from matcher.decisions import ReviewedMatch
 from matcher.domain.tracklist import parse_release
-from matcher.domain.verdict import Persist, Thresholds, judge
-from matcher.errors import MatcherError
+from matcher.domain.verdict import Forget, Thresholds, Verdict, judge
+from matcher.errors import DatabaseUnavailable, MatcherError
 from matcher.explain import as_table
-from matcher.gathering import Providers
+from matcher.gathering import Gathered, Providers
+from matcher.models import NOTHING_SAID, Release, Said
 from matcher.pool import JOB_DEADLINE_S, describe, hidden_in, parse_body
+from matcher.providers.discogs_videos import DiscogsVideos
 from proxy.adapters.database import DatabaseUnusable
 from proxy.adapters.embedded_postgres import EmbeddedPostgresError
 from proxy.adapters.lanes import Lanes
@@ -32,28 +39,72 @@ async def match(settings: Settings, release_id: int) -> int:
     try:
         content = parse_body(await _fetch(settings, release_id))
         release = parse_release(content)
-        async with command_database(settings) as database, opened_providers(settings, database) as providers:
-            gathered = await Providers(providers, thresholds, hidden=hidden_in(database)).gather(
-                release,
-                content,
-                in_demand=True,
-                known={},
-                until=time.monotonic() + JOB_DEADLINE_S,
-                tell=lambda provider, told: print(f"{provider}: {told}"),
-            )
-    except (ProxyError, MatcherError, DatabaseUnusable, EmbeddedPostgresError) as error:
+    except (ProxyError, MatcherError) as error:
         print(f"release {release_id} cannot be matched: {error}", file=sys.stderr)
         return 1
+    try:
+        async with command_database(settings) as database, opened_providers(settings, database) as providers:
+            known = await _known(database, release_id)
+            asked = Providers(providers, thresholds, hidden=hidden_in(database))
+            gathered = await _gathered(asked, release, content, known.said)
+    except (DatabaseUnusable, DatabaseUnavailable, EmbeddedPostgresError) as error:
+        print(f"without a database, which counts calls and has people's decisions: {error}")
+        print("only the videos that are attached at Discogs are looked at")
+        known = Known()
+        gathered = await _gathered(Providers([DiscogsVideos()], thresholds), release, content, known.said)
     for each in gathered.missing:
         print(f"without {each.provider}: {describe(each.error)}")
-    print(as_table(release, gathered.matches, gathered.candidates))
-    verdict = judge(gathered.matches, thresholds)
-    if isinstance(verdict, Persist):
-        approved = sum(each.approved for each in verdict.matches)
-        print(f"persisted: {len(verdict.matches)} matches, {approved} approved without a person")
-    else:
-        print(f"API-only: no track reaches {thresholds.persistence:g} (best {verdict.best:.1f})")
+    print(as_table(release, gathered.matches, gathered.candidates, known.decided))
+    print(verdict_line(judge(gathered.matches, thresholds, persist_always=known.is_kept), thresholds, known))
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database has of a release."""
+
+    said: Said = NOTHING_SAID
+    decided: tuple[ReviewedMatch, ...] = ()
+    is_kept: bool = False
+    is_without_audio: bool = False
+
+
+async def _known(database: Database, release_id: int) -> Known:
+    """Raises DatabaseUnavailable."""
+    async with database.connection() as connection:
+        return Known(
+            await store.said(connection, release_id),
+            tuple(each for each in await decisions.matches_of(connection, release_id) if each.verified_at),
+            await store.is_kept(connection, release_id),
+            await decisions.is_without_audio(connection, release_id),
+        )
+
+
+async def _gathered(asked: Providers, release: Release, content: Mapping[str, object], said: Said) -> Gathered:
+    """Raises DatabaseUnavailable."""
+    return await asked.gather(
+        release,
+        content,
+        in_demand=True,
+        known={},
+        until=time.monotonic() + JOB_DEADLINE_S,
+        tell=lambda provider, told: print(f"{provider}: {told}"),
+        said=said,
+    )
+
+
+def verdict_line(verdict: Verdict, thresholds: Thresholds, known: Known) -> str:
+    """What a job would do."""
+    if known.is_without_audio:
+        return "not matched: a person said that it has no audio, ever"
+    if isinstance(verdict, Forget):
+        return f"API-only: no track reaches {thresholds.persistence:g} (best {verdict.best:.1f})"
+    approved = sum(each.approved for each in verdict.matches)
+    best = max((each.match.score.confidence for each in verdict.matches), default=0.0)
+    by_rule = best >= thresholds.persistence
+    why = "" if by_rule else f", as it is kept already (no track reaches {thresholds.persistence:g}, best {best:.1f})"
+    people = f", {len(known.decided)} decided by people" if known.decided else ""
+    return f"persisted{why}: {len(verdict.matches)} matches, {approved} approved without a person{people}"
 
 
 async def _fetch(settings: Settings, release_id: int) -> bytes:
