@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -232,6 +233,38 @@ async def test_odd_texts_on_either_side_are_stored(stage: Stage, name: str) -> N
     assert outcome.result in ("cached", "unmatched")
     assert outcome.error is None
     assert await stage.statuses() <= {"matched", "unmatched"}
+
+
+@pytest.mark.parametrize("name", ODD_TEXTS)
+async def test_odd_texts_of_musicbrainz_are_survived_and_what_was_found_beside_them_waits_for_others(
+    stage: Stage, name: str
+) -> None:
+    """In every field that is a text, while Deezer throttles: what is known so far is kept with the job."""
+    text = ODD_TEXTS[name]
+    credit = [{"name": text, "artist": {"name": text}}]
+    several = [
+        {"resource": url, "type": "streaming", "url": {"resource": url}, "target-type": text}
+        for url in (f"https://www.youtube.com/watch?v={text}", "https://www.youtube.com/watch?v=bbbbbbbbbbb", text)
+    ]
+    recording = {"title": text, "length": 362_000, "isrcs": [text], "relations": several, "artist-credit": credit}
+    medium = {"tracks": [{"title": text, "length": text, "recording": recording, "artist-credit": credit}]}
+    (first, *_) = stage.bodies
+    stage.bodies = {first: stage.bodies[first]}
+    await stage.anew()
+    async with stage.process() as process:
+        answer = json.dumps({"id": text, "title": text, "media": [medium]}).encode()
+        stage.musicbrainz.releases[first] = 1
+        stage.musicbrainz.add_fault(Fault("status", re.compile("/release/"), status=200, body=answer))
+        stage.deezer.add_fault(Fault("status", status=200, body=QUOTA_EXCEEDED))
+        (outcome,) = await process.drain()
+        assert dict(outcome.providers)["musicbrainz"] in (Told.FOUND, Told.NOTHING)
+        assert outcome.result == "parked"
+    stage.deezer.clear_faults()
+    await stage.later()
+    async with stage.process() as process:
+        (outcome,) = await process.drain()
+    assert (outcome.result, outcome.error) == ("cached", None)
+    assert "musicbrainz" not in dict(outcome.providers), "it had answered"
 
 
 @pytest.mark.slow
