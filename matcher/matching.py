@@ -20,6 +20,8 @@ FLOOR = 5.0
 PAIRS_MAX = 50_000
 CANDIDATES_LEAST = 20
 """Pairs of track and candidate that are scored: seconds of work. The largest real box sets stay far below."""
+LETTERS_OF_A_PAIR = 8_000
+"""Letters of one title times those of the other: what has more takes the time of several pairs."""
 
 
 def one_per_url(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -35,6 +37,16 @@ def one_per_url(candidates: Sequence[Candidate]) -> list[Candidate]:
             isrc_of=told.isrc_of or known.isrc_of or each.isrc_of,
         )
     return list(found.values())
+
+
+def affordable(tracks: Sequence[Track], candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """The first ones, of a monstrous release or of monstrous titles."""
+    work = 0.0
+    for number, each in enumerate(candidates):
+        work += sum(max(1.0, len(track.title) * len(each.title) / LETTERS_OF_A_PAIR) for track in tracks)
+        if work > PAIRS_MAX and number >= CANDIDATES_LEAST:
+            return candidates[:number]
+    return candidates
 
 
 class Matching:
@@ -57,7 +69,7 @@ class Matching:
         Of a monstrous release only the first candidates are looked at.
         """
         tracks = self._release.tracks
-        looked_at = one_per_url(candidates)[: max(CANDIDATES_LEAST, PAIRS_MAX // max(1, len(tracks)))]
+        looked_at = affordable(tracks, one_per_url(candidates))
         urls = [spelling(each.url) for each in looked_at]
         columns = [self._confidences(each) for each in looked_at]
         confidences = [

@@ -268,6 +268,21 @@ async def test_odd_texts_of_musicbrainz_are_survived_and_what_was_found_beside_t
 
 
 @pytest.mark.slow
+async def test_monstrous_titles_are_decided_in_the_time_of_a_job(stage: Stage) -> None:
+    titles = [" ".join(f"word{(n * 7 + place) % 300}" for place in range(280)) for n in range(500)]
+    tracks = [{"position": "", "type_": "track", "title": title, "duration": "3:30"} for title in titles[:200]]
+    videos = [
+        {"uri": f"https://www.youtube.com/watch?v={n:011}", "title": title, "duration": 210, "description": title}
+        for n, title in enumerate(titles)
+    ]
+    stage.bodies = {1: orjson.dumps(release_body(1, tracklist=tracks) | {"videos": videos})}
+    await stage.anew()
+    async with stage.process() as process:
+        (outcome,) = await process.drain()
+    assert (outcome.result, outcome.error) == ("cached", None)
+
+
+@pytest.mark.slow
 async def test_two_hundred_tracks_and_providers_of_five_hundred_candidates_are_decided(stage: Stage) -> None:
     tracks = [
         {"position": str(n), "type_": "track", "title": "Untitled" if n % 2 else f"Song {n}", "duration": "3:30"}

@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from matcher.domain.tracklist import parse_release
 from matcher.domain.urls import spelling
 from matcher.explain import as_table
-from matcher.matching import CANDIDATES_LEAST, FLOOR, Matching, match_release
+from matcher.matching import CANDIDATES_LEAST, FLOOR, Matching, affordable, match_release
 from matcher.models import Candidate, Release, Said, Track
 from matcher.providers.discogs_videos import parse
 from tests.conftest import samples
@@ -79,6 +80,16 @@ def test_what_becomes_known_in_stages_is_matched_as_what_is_known_at_once(
     for found in stages:
         known += found
         assert matching.match(known) == match_release(release, known)
+
+
+@pytest.mark.parametrize(
+    ("tracks", "letters", "looked_at"),
+    [(10, 40, 1000), (200, 40, 250), (5000, 40, 20), (10, 500, 160), (200, 500, 20), (0, 0, 1000)],
+)
+def test_of_a_monstrous_release_the_first_candidates_are_looked_at(tracks: int, letters: int, looked_at: int) -> None:
+    several = [Track(n, None, "", "a" * letters, (), None) for n in range(tracks)]
+    candidates = [Candidate("p", "youtube", f"https://x/{n}", "a" * letters) for n in range(1000)]
+    assert list(affordable(several, candidates)) == candidates[:looked_at]
 
 
 def test_the_table_tells_tracks_candidates_and_reasons() -> None:
