@@ -75,6 +75,9 @@ ALTER TABLE track_matches
 COMMENT ON COLUMN track_matches.track_index IS 'index in the release''s tracklist array';
 COMMENT ON COLUMN track_matches.sub_index IS 'index in that entry''s sub_tracks array; NULL: the entry itself';
 COMMENT ON COLUMN track_matches.verified_at IS 'NULL until a person decides';
+ALTER TABLE track_matches ADD COLUMN IF NOT EXISTS runner_up jsonb;
+
+COMMENT ON COLUMN track_matches.runner_up IS 'the next best candidate of the track: url, title, confidence';
 COMMENT ON COLUMN track_matches.provider IS 'who suggested it; NULL: a row of the old system, never replaced';
 
 CREATE INDEX IF NOT EXISTS track_matches_release_id_idx ON track_matches (release_id);

@@ -527,9 +527,10 @@ async def _bring_back(connection: Connection, decision_id: int, release_id: int)
         f"""
         INSERT INTO track_matches (id, release_id, track_index, sub_index, platform, match_url, confidence, approved,
                                    verified_by, verified_at, created_at, rejected, dead_since, provider,
-                                   candidate_title, candidate_duration_s, reasons)
+                                   candidate_title, candidate_duration_s, reasons, runner_up)
         SELECT id, release_id, track_index, sub_index, platform, match_url, confidence, approved, verified_by,
-               verified_at, created_at, rejected, dead_since, provider, candidate_title, candidate_duration_s, reasons
+               verified_at, created_at, rejected, dead_since, provider, candidate_title, candidate_duration_s, reasons,
+               runner_up
         FROM {BEFORE} AS was
         WHERE NOT EXISTS (SELECT FROM track_matches m WHERE m.id = was.id)
         """,  # noqa: S608 - a constant of ours
@@ -665,7 +666,7 @@ async def on_other_pressings(connection: Connection, release_id: int, master_id:
 
 
 class ReviewedMatch(NamedTuple):
-    """A match with what a reviewer needs to decide it; `reasons` is JSON."""
+    """A match with what a reviewer needs to decide it; `reasons` and `runner_up` are JSON."""
 
     id: int
     release_id: int
@@ -690,6 +691,7 @@ class ReviewedMatch(NamedTuple):
     link_state: str
     """As a LinkState; `expired`: what YouTube's API told of it may no longer be shown."""
     reasons: str
+    runner_up: str | None
 
 
 STATUS = "CASE WHEN m.rejected THEN 'rejected' WHEN m.approved THEN 'approved' ELSE 'pending' END"
@@ -700,7 +702,7 @@ MATCHES = f"""
          m.dead_since,
          CASE WHEN m.provider = 'youtube' AND l.expired_at IS NOT NULL AND l.hidden_since IS NULL THEN 'expired'
               ELSE coalesce(l.state, 'unknown') END,
-         coalesce(m.reasons, '[]')::text
+         coalesce(m.reasons, '[]')::text, m.runner_up::text
   FROM track_matches m
   LEFT JOIN match_links l ON l.url = m.match_url
   LEFT JOIN releases r ON r.discogs_id = m.release_id

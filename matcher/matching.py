@@ -11,7 +11,7 @@ from matcher.domain.scoring import score
 from matcher.domain.standing import chosen, standings
 from matcher.domain.urls import spelling
 from matcher.domain.weights import STANDING, WEIGHTS
-from matcher.models import NOTHING_SAID, Candidate, Match, Release, Said, Score, Standing, Track
+from matcher.models import NOTHING_SAID, Candidate, Match, Release, RunnerUp, Said, Score, Standing, Track
 
 FLOOR = 5.0
 """A confidence below this is no match, not even a weak one for reviewers."""
@@ -85,7 +85,12 @@ class Matching:
         ]
         pairs = assign([[each if each >= FLOOR else 0.0 for each in row] for row in confidences])
         return tuple(
-            self._match(tracks[track], looked_at[candidate], standing)
+            self._match(
+                tracks[track],
+                looked_at[candidate],
+                standing,
+                _runner_up(looked_at, confidences[track], candidate),
+            )
             for (track, candidate), standing in zip(pairs, standings(rivals, pairs), strict=True)
         )
 
@@ -99,9 +104,16 @@ class Matching:
     def _score(self, track: Track, candidate: Candidate) -> Score:
         return score(track, candidate, self._release, self._weights)
 
-    def _match(self, track: Track, candidate: Candidate, standing: Standing) -> Match:
+    def _match(self, track: Track, candidate: Candidate, standing: Standing, runner_up: RunnerUp | None) -> Match:
         found = chosen(self._score(track, candidate), candidate, standing, self._standing_weights)
-        return Match(track, candidate, found, standing)
+        return Match(track, candidate, found, standing, runner_up)
+
+
+def _runner_up(candidates: Sequence[Candidate], confidences: Sequence[float], but: int) -> RunnerUp | None:
+    """The best of a track beside the one that it got; it may be another track's."""
+    others = [(sure, -place) for place, sure in enumerate(confidences) if place != but]
+    sure, place = max(others, default=(0.0, 0))
+    return RunnerUp(candidates[-place], sure) if sure >= FLOOR else None
 
 
 def match_release(

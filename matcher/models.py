@@ -127,6 +127,14 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class RunnerUp:
+    """The next best candidate of a track; `confidence` is that of the pair by itself."""
+
+    candidate: Candidate
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """A candidate assigned to a track, with its score."""
 
@@ -134,6 +142,7 @@ class Match:
     candidate: Candidate
     score: Score
     standing: Standing = Standing()
+    runner_up: RunnerUp | None = None
 
 
 class ProcessingStatus(StrEnum):

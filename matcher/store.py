@@ -21,7 +21,7 @@ from matcher.domain.retry import MAX_ATTEMPTS
 from matcher.domain.urls import pair_of, spelling
 from matcher.domain.verdict import JudgedMatch
 from matcher.errors import LeaseLost
-from matcher.models import Audio, Due, Pair, ProcessingStatus, Said
+from matcher.models import Audio, Due, Pair, ProcessingStatus, RunnerUp, Said
 
 UNMATCHED_REST = timedelta(days=30)
 """An unmatched release is not asked for again for so long, unless its tracklist or videos change."""
@@ -476,8 +476,8 @@ async def _ids(connection: Connection, release_id: int) -> dict[Pair, int]:
 
 INSERT_MATCH = """
   INSERT INTO track_matches ({id}release_id, track_index, sub_index, platform, match_url, confidence, approved,
-                             provider, candidate_title, candidate_duration_s, reasons)
-  SELECT {twelfth}$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+                             provider, candidate_title, candidate_duration_s, reasons, runner_up)
+  SELECT {thirteenth}$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
   WHERE NOT EXISTS (
     SELECT FROM track_matches
     WHERE release_id = $1 AND track_index = $2 AND sub_index IS NOT DISTINCT FROM $3
@@ -498,11 +498,11 @@ async def _insert_matches(
     rows = {pair_of(each.match.track, each.match.candidate): _match_row(release_id, each) for each in matches}
     wanted = {pair: row for pair, row in rows.items() if pair not in refused and pair[2] not in hidden}
     await connection.executemany(
-        INSERT_MATCH.format(id="id, ", twelfth="$12::bigint, "),
+        INSERT_MATCH.format(id="id, ", thirteenth="$13::bigint, "),
         [(*row, ids[pair]) for pair, row in wanted.items() if pair in ids],
     )
     await connection.executemany(
-        INSERT_MATCH.format(id="", twelfth=""), [row for pair, row in wanted.items() if pair not in ids]
+        INSERT_MATCH.format(id="", thirteenth=""), [row for pair, row in wanted.items() if pair not in ids]
     )
 
 
@@ -588,7 +588,17 @@ def _match_row(release_id: int, judged: JudgedMatch) -> tuple[object, ...]:
         storable(candidate.title),
         None if candidate.duration_s is None else round(candidate.duration_s),
         orjson.dumps(reasons).decode(),
+        _runner_up(judged.match.runner_up),
     )
+
+
+def _runner_up(runner_up: RunnerUp | None) -> str | None:
+    """As JSON. What YouTube's API tells may be kept for 30 days only: of such a one the title is not kept at all."""
+    if runner_up is None:
+        return None
+    candidate = runner_up.candidate
+    title = None if candidate.provider == "youtube" else storable(candidate.title)
+    return orjson.dumps({"url": candidate.url, "title": title, "confidence": round(runner_up.confidence, 1)}).decode()
 
 
 async def refresh_has_audio(connection: Connection, release_id: int) -> None:

@@ -116,7 +116,7 @@ async def ask_for_all(url: str, release_ids: list[int]) -> None:
 
 async def until_decided(dsn: str, count: int) -> None:
     connection = await asyncpg.connect(dsn)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while await connection.fetchval("SELECT count(*) FROM match_queue WHERE decided_at IS NOT NULL") < count:
             await asyncio.sleep(0.02)
     await connection.close()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
+from matcher.domain.links import LinkState
 from matcher.domain.queue_words import QueueState
 from matcher.models import MatchStatus, ProcessingStatus
 from proxy import __version__
@@ -101,7 +102,9 @@ MATCH = record(
     verified_at=nullable(TIME),
     created_at=nullable(TIME),
     dead_since=nullable(TIME),
+    link_state={"enum": [*LinkState, "expired"]},
     reasons=array(ANY_OBJECT),
+    runner_up=nullable(record(url=TEXT, title=nullable(TEXT), confidence=NUMBER)),
 )
 DECISION = record(
     id=COUNT,

@@ -168,7 +168,8 @@ def _must_be_latest(other: PastDecision | None) -> None:
 
 
 def _match(match: ReviewedMatch) -> Json:
-    return {**_plain(match._asdict()), "reasons": orjson.loads(match.reasons)}
+    runner_up = orjson.loads(match.runner_up) if match.runner_up else None
+    return {**_plain(match._asdict()), "reasons": orjson.loads(match.reasons), "runner_up": runner_up}
 
 
 def _past(decision: PastDecision) -> Json:

@@ -65,6 +65,15 @@ class ReviewList:
 
 
 @dataclass(frozen=True, slots=True)
+class RunnerUp:
+    """The next best candidate of a track, where its link may be followed."""
+
+    link: str
+    title: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A match as a reviewer sees it. `words` of its title that nothing of the track explains are marked."""
 
@@ -74,6 +83,7 @@ class Candidate:
     player: Player | None
     durations: Durations
     whys: Sequence[Why]
+    runner_up: RunnerUp | None
 
     @property
     def is_pending(self) -> bool:
@@ -349,7 +359,16 @@ def _candidate(facts: Facts, track: Track, match: ReviewedMatch) -> Candidate:
         player_of(match.match_url),
         durations(duration_s, match.candidate_duration_s),
         whys(orjson.loads(match.reasons)),
+        _runner_up(match.runner_up),
     )
+
+
+def _runner_up(found: str | None) -> RunnerUp | None:
+    if found is None:
+        return None
+    told = orjson.loads(found)
+    link = link_of(told["url"])
+    return RunnerUp(link, told["title"] or link, told["confidence"]) if link else None
 
 
 def _name(view: TrackView) -> str:

@@ -154,3 +154,14 @@ def test_after_a_rejection_the_next_best_is_found() -> None:
     refused = Said(refused=frozenset({(0, None, spelling(match.candidate.url))}))
     (other,) = match_release(parse_release(body), videos, said=refused)
     assert (other.track, {other.candidate, match.candidate}) == (match.track, set(videos))
+
+
+def test_the_next_best_candidate_is_told_if_it_is_likely_at_all() -> None:
+    body = release_body(1)
+    release, found = parse_release(body), parse(body)
+    other = replace(found[0], url="https://www.youtube.com/watch?v=zzzzzzzzzzz", title=f"{found[0].title} (Live)")
+    first, second = match_release(release, [*found, other])
+    assert first.runner_up
+    assert first.runner_up.candidate == other
+    assert 5 <= first.runner_up.confidence < first.score.confidence
+    assert second.runner_up is None

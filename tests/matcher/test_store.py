@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -13,7 +14,7 @@ from matcher.domain.metadata import metadata
 from matcher.domain.retry import MAX_ATTEMPTS
 from matcher.domain.verdict import JudgedMatch
 from matcher.errors import LeaseLost
-from matcher.models import Audio, Candidate, Due, Match, ProcessingStatus, Reason, Score, Track
+from matcher.models import Audio, Candidate, Due, Match, ProcessingStatus, Reason, RunnerUp, Score, Track
 from matcher.store import Job, Priority, StoredBody
 from tests.matcher.bodies import encoded, release_body
 
@@ -440,3 +441,15 @@ async def somebody_waits(database: Database) -> bool:
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
         )
+
+
+@pytest.mark.parametrize(("provider", "title"), [("discogs_videos", "The next"), ("youtube", None)])
+async def test_the_next_best_is_kept_but_nothing_for_long_that_youtube_told(
+    database: Database, provider: str, title: str | None
+) -> None:
+    first = judged("a", 0)
+    following = RunnerUp(Candidate(provider, "youtube", "https://www.youtube.com/watch?v=b", "The next"), 61.27)
+    await persist(database, 1, replace(first, match=replace(first.match, runner_up=following)))
+    async with database.connection() as connection:
+        kept = await connection.fetchval("SELECT runner_up FROM track_matches")
+    assert json.loads(kept) == {"url": "https://www.youtube.com/watch?v=b", "title": title, "confidence": 61.3}

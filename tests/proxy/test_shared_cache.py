@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import random
+import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -30,6 +31,8 @@ from tests.origin import Origin, running_origin
 
 PATH = "/gateway/thing"
 FRESH = {"Cache-Control": "max-age=60"}
+STALE = r"discogs-proxy; hit; ttl=-4\d; detail="
+"""100 s after it was fetched, and what the test takes."""
 TAGGED = FRESH | {"ETag": '"a"'}
 
 
@@ -150,7 +153,7 @@ async def test_stale_while_revalidate_shows_it_and_asks_once_behind(proxy: Proxy
     origin.latency_s = 0.1
     answers = await asyncio.gather(*(proxy.get(PATH) for _ in range(10)))
     for response, _ in answers:
-        assert response.headers["Cache-Status"] == "discogs-proxy; hit; ttl=-40; detail=stale-while-revalidate"
+        assert re.fullmatch(STALE + "stale-while-revalidate", response.headers["Cache-Status"])
     await shared(proxy)._refreshing.settled()
     assert origin.calls == 2
     assert await numbers(proxy, {}) == ["2"]
@@ -164,7 +167,7 @@ async def test_stale_if_error_hides_an_error_and_upstream_is_left_alone(proxy: P
     for _ in range(3):
         response, body = await proxy.get(PATH)
         assert (response.status, body) == (200, b"body")
-        assert response.headers["Cache-Status"] == "discogs-proxy; hit; ttl=-40; detail=stale-if-error"
+        assert re.fullmatch(STALE + "stale-if-error", response.headers["Cache-Status"])
     assert origin.calls == 2
     later(proxy, 121)
     assert (await proxy.get(PATH))[0].status == 503
