@@ -20,13 +20,15 @@ from matcher import decisions, store
 from matcher.database import Connection
 from matcher.decisions import PERSON, Action
 from matcher.domain.urls import URL_MAX, playable_url, spelling
-from matcher.errors import NoSuchMatch
+from matcher.errors import Undecidable
 from matcher.store import Priority
 
 ID_MAX = 2**63 - 1
 INDEX_MAX = 2**31 - 1
 BY_MAX = 200
 LINE_MAX = 10_000
+OF_RELEASES = (Action.NO_AUDIO, Action.UNDO)
+"""Actions without a URL: there is no audio for the release, ever, or that is taken back."""
 UNKNOWN = "unknown"
 """Who verified a match of the old system, where it did not say."""
 
@@ -37,12 +39,15 @@ class BadDecision(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`track_index` as in the tracklist; None: a match of the old system that belongs to no track."""
+    """`track_index` as in the tracklist; None: a match of the old system that belongs to no track.
+
+    `url` is None where the release as a whole is without audio, or is so no longer.
+    """
 
     release_id: int
     track_index: int | None
     sub_index: int | None
-    url: str
+    url: str | None
     action: Action
     by: str
     at: datetime
@@ -100,6 +105,13 @@ async def decisions_of_people(connection: Connection) -> AsyncIterator[Decision]
         FROM track_matches m
         WHERE verified_at IS NOT NULL AND match_url IS NOT NULL AND (rejected OR approved)
           AND NOT EXISTS (SELECT FROM match_decisions d WHERE d.match_id = m.id)
+          AND NOT EXISTS (SELECT FROM match_queue q WHERE q.release_id = m.release_id AND q.no_audio_since IS NOT NULL)
+        UNION ALL
+        SELECT * FROM (
+          SELECT DISTINCT ON (release_id)
+                 release_id, NULL::integer, NULL::integer, NULL::text, action, decided_by, decided_at
+          FROM match_decisions WHERE match_id IS NULL AND action IN ('no_audio', 'undo') ORDER BY release_id, id DESC
+        ) AS of_releases
         ORDER BY decided_at, release_id, track_index, sub_index, match_url
         """,
         UNKNOWN,
@@ -129,13 +141,15 @@ def parse(line: bytes, number: int) -> Decision:
             "release_id": int(release_id),
             "track_index": track,
             "sub_index": sub,
-            "url": str(url),
+            "url": str() | None as url,
             "action": str(action),
             "by": str(by),
             "at": str(at),
         }:
-            if 0 < release_id <= ID_MAX and is_index(track) and is_index(sub) and is_text(url, URL_MAX):
-                return Decision(release_id, track, sub, url, action_of(action, number), said_by(by), moment(at, number))
+            said = action_of(action, number)
+            fits = track is sub is None and said in OF_RELEASES if url is None else is_text(url, URL_MAX)
+            if 0 < release_id <= ID_MAX and is_index(track) and is_index(sub) and fits:
+                return Decision(release_id, track, sub, url, said, said_by(by), moment(at, number))
     raise BadDecision(
         f"line {number} is no decision: it needs release_id, track_index, sub_index, url, action, by and at"
     )
@@ -175,7 +189,9 @@ def moment(text: str, number: int) -> datetime:
 
 
 async def merge(connection: Connection, decision: Decision) -> Outcome:
-    """In a transaction of the caller's, which is to be rolled back where NoSuchMatch is raised."""
+    """In a transaction of the caller's, which is to be rolled back where Undecidable is raised."""
+    if decision.url is None:
+        return await _merge_of_release(connection, decision)
     if not await store.is_persisted(connection, decision.release_id):
         if decision.action is Action.UNDO:
             return Outcome.NOT_APPLICABLE
@@ -190,11 +206,32 @@ async def merge(connection: Connection, decision: Decision) -> Outcome:
     return Outcome.MERGED
 
 
+async def _merge_of_release(connection: Connection, decision: Decision) -> Outcome:
+    """What was said later, of the release or by approving a match of it, holds."""
+    since = await connection.fetchval(
+        """
+        SELECT true FROM match_decisions
+        WHERE release_id = $1 AND decided_at >= $2 AND (match_id IS NULL OR action IN ('approve', 'set')) LIMIT 1
+        """,
+        decision.release_id,
+        decision.at,
+    )
+    decide = decisions.no_audio if decision.action is Action.NO_AUDIO else decisions.undo_no_audio
+    if since or not (await decide(connection, decision.release_id, decision.by)).changed:
+        return Outcome.KNOWN
+    await connection.execute(
+        "UPDATE match_decisions SET decided_at = $2 WHERE release_id = $1 AND match_id IS NULL AND decided_at >= now()",
+        decision.release_id,
+        decision.at,
+    )
+    return Outcome.MERGED
+
+
 def is_outdated(decision: Decision, said: Sequence[tuple[str, str, datetime]]) -> bool:
     """By the words (URL, action, time) that are known of its track: one of the same URL from then or later, or, where
     it approves, a later one that approves another.
     """
-    own = spelling(decision.url)
+    own = spelling(decision.url or "")
     approves = decision.action in (Action.APPROVE, Action.SET)
     return any(
         at >= decision.at if spelling(url) == own else approves and action in ("approve", "set") and at > decision.at
@@ -233,12 +270,12 @@ async def _row_of(connection: Connection, decision: Decision) -> Record | None:
         decision.track_index,
         decision.sub_index,
     )
-    return next((row for row in rows if spelling(row["match_url"]) == spelling(decision.url)), None)
+    return next((row for row in rows if spelling(row["match_url"]) == spelling(decision.url or "")), None)
 
 
 async def _apply(connection: Connection, decision: Decision, row: Record | None) -> int | None:
     """The match that it is about; None: it cannot be applied here. Raises NoSuchMatch."""
-    playable = playable_url(decision.url)
+    playable = playable_url(decision.url or "")
     match decision.action:
         case Action.UNDO:
             if row is not None and await _is_decided(connection, row["id"]):
@@ -303,5 +340,5 @@ async def merged_one(connection: Connection, decision: Decision) -> Outcome:
     try:
         async with connection.transaction():
             return await merge(connection, decision)
-    except NoSuchMatch:
+    except Undecidable:  # no such track, or a person said here that there is no audio for it
         return Outcome.NOT_APPLICABLE

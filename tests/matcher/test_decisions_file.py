@@ -87,6 +87,36 @@ async def test_a_word_taken_back_is_taken_back_elsewhere_too(database: Database,
         assert await merge(other, *await written(database)) == [Outcome.KNOWN]
 
 
+async def test_that_a_release_has_no_audio_travels_and_so_does_its_undoing(
+    database: Database, postgres_dsn: str
+) -> None:
+    async with new_database(postgres_dsn) as dsn, connected(dsn, connections=2) as other:
+        for each in (database, other):
+            await persist(each, 1, judged("a", 0, url=A))
+        async with database.transaction() as connection:
+            await decisions.no_audio(connection, 1, "anna")
+        (line,) = await written(database)
+        assert parse(line.as_line(), 1) == line
+        assert await merge(other, line, line) == [Outcome.MERGED, Outcome.KNOWN]
+        assert await live_urls(other) == []
+        assert (await row(other, 1))["no_audio_since"]
+        assert await written(other) == [line]
+        assert await merge(other, said(B, at=LATER)) == [Outcome.NOT_APPLICABLE]
+        async with database.transaction() as connection:
+            await decisions.undo_no_audio(connection, 1, "anna")
+        (undone,) = await written(database)
+        assert await merge(other, undone, line, undone) == [Outcome.MERGED, Outcome.KNOWN, Outcome.KNOWN]
+        assert await live_urls(other) == [A]
+
+
+async def test_that_a_release_has_no_audio_is_not_put_over_a_match_approved_since(database: Database) -> None:
+    await persist(database, 1, judged("a", 0, url=A))
+    await decide(database, decisions.approve, await id_of(database, A))
+    none = Decision(1, None, None, None, Action.NO_AUDIO, "anna", AT)
+    assert await merge(database, none) == [Outcome.KNOWN]
+    assert await live_urls(database) == [A]
+
+
 async def test_the_verdicts_of_the_old_system_travel_as_well(database: Database) -> None:
     await persist(database, 1, judged("a", 0, url=B))
     await execute(
