@@ -38,8 +38,9 @@ from proxy.domain.visibility import OperatorCredential
 from proxy.domain.webhook import signing_key
 from proxy.errors import MethodNotAllowed, NotFound
 from proxy.handlers import admin, admin_matches, admin_queue, admin_stores, discogs, openapi, operations, stores
-from proxy.handlers.middleware import MIDDLEWARES, on_prepare
+from proxy.handlers.middleware import MIDDLEWARES, on_prepare, operators_only
 from proxy.handlers.page_routes import PAGES
+from proxy.handlers.pages import error_pages
 from proxy.services.access import AccessService, credentials_of
 from proxy.services.checks import CheckService
 from proxy.services.copies import Copies
@@ -88,7 +89,7 @@ log = structlog.get_logger()
 
 def make_app(settings: Settings, database: Database, admin_token: str, health: Health | None = None) -> web.Application:
     """The whole proxy, but for what belongs to the process: the database, the port, signals."""
-    app = web.Application(middlewares=MIDDLEWARES)
+    app = web.Application(middlewares=(*MIDDLEWARES, error_pages, operators_only))
     app[keys.SETTINGS] = settings
     app[keys.DATABASE] = database
     app[keys.ACCESS] = AccessService(credentials_of(settings, admin_token))

@@ -287,4 +287,5 @@ def _pattern(request: web.Request) -> str:
     return resource.canonical if resource else ""
 
 
-MIDDLEWARES = (observe, cors, own_errors, operators_only)
+MIDDLEWARES = (observe, cors, own_errors)
+"""Around all that may go wrong; `operators_only` follows."""

@@ -16,6 +16,7 @@ from proxy.domain.access import Caller
 from proxy.domain.players import content_security_policy
 from proxy.domain.review_pages import local_path
 from proxy.errors import BadRequest, NotFound, ProxyError
+from proxy.handlers.middleware import error_response
 from proxy.handlers.sessions import log_in, log_out
 from proxy.services.review import VERBS
 
@@ -164,6 +165,22 @@ def with_error_page(handler: Handler) -> Handler:
             return page(request, "error.html", error.status, message=error.message)
 
     return told
+
+
+@web.middleware
+async def error_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What keeps a browser from a page is told on a page as well: who may not see it, one that is not there."""
+    try:
+        return await handler(request)
+    except ProxyError as error:
+        is_page = request.path == "/admin" or request.path.startswith("/admin/")
+        if not (is_page and "text/html" in request.headers.get("Accept", "")):
+            raise
+        answer = page(request, "error.html", error.status, message=error.message)
+        for name in ("Allow", "Retry-After"):
+            if value := error_response(error).headers.get(name):
+                answer.headers[name] = value
+        return answer
 
 
 async def form_of(request: web.Request) -> Mapping[str, str]:

@@ -51,7 +51,7 @@ async def send(
     return response, body.decode()
 
 
-async def seen(proxy: Proxy, path: str, who: str = "anna") -> tuple[aiohttp.ClientResponse, str]:
+async def seen(proxy: Proxy, path: str, who: str = "anna", accept: str = "*/*") -> tuple[aiohttp.ClientResponse, str]:
     """A page."""
-    response, body = await proxy.get(path, Authorization=f"Bearer {TOKENS[who]}")
+    response, body = await proxy.get(path, Authorization=f"Bearer {TOKENS[who]}", Accept=accept)
     return response, body.decode()

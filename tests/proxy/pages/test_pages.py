@@ -214,3 +214,13 @@ async def test_a_paused_store_is_checked_only_when_it_is_asked_for(proxy: Proxy)
         assert (status, row["paused"]) == (200, paused)
     status, _ = await ask(proxy, "POST", "/api/admin/stores/nobody_here/pause")
     assert status == 404
+
+
+async def test_a_browser_that_may_not_see_a_page_is_told_on_one(start_proxy: StartProxy) -> None:
+    proxy = await start_proxy(REVIEW_TOKENS=REVIEWERS)
+    for path, status in (("/admin/stores", 403), ("/admin/nothing", 403)):
+        response, body = await seen(proxy, path, "anna", "text/html,*/*;q=0.8")
+        assert (response.status, response.content_type) == (status, "text/html")
+        assert 'role="alert"' in body
+        response, body = await seen(proxy, path, "anna")
+        assert (response.status, response.content_type) == (status, "application/json")
