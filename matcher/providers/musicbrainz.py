@@ -5,6 +5,7 @@ https://musicbrainz.org/doc/MusicBrainz_API; up to 100 URLs share one call, as a
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,7 +85,9 @@ class MusicBrainz:
     async def isrcs_of(self, release: Release) -> Isrcs:
         """Asks again only if `candidates` has not just done so. Raises Unavailable."""
         kept = self._kept.pop(release.release_id, None)
-        return isrcs_of(release, await self._look_up(release.release_id) if kept is None else kept)
+        recordings = await self._look_up(release.release_id) if kept is None else kept
+        # Of a box set each track is compared with each recording, which takes seconds: shoppers must not wait for it.
+        return await asyncio.to_thread(isrcs_of, release, recordings)
 
     async def _look_up(self, release_id: int) -> tuple[Recording, ...]:
         mbids = await self._links.ask(release_id) or ()
