@@ -156,7 +156,8 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
   ) AS shown
 $$;
 
--- The release is locked first: who changes another match of it meanwhile waits, and then sees this change.
+-- The release is locked first: who changes another match of it meanwhile waits, and then sees this change. No stronger
+-- than the change of it needs: the foreign key has each inserter hold its key, and two would wait for each other.
 CREATE OR REPLACE FUNCTION keep_audio_matches() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
   changed bigint[];
@@ -168,7 +169,7 @@ BEGIN
   EXECUTE 'SELECT array_agg(DISTINCT release_id) FROM '
     || CASE TG_OP WHEN 'UPDATE' THEN '(TABLE old_rows UNION ALL TABLE new_rows) AS both_rows'
                   WHEN 'DELETE' THEN 'old_rows' ELSE 'new_rows' END INTO changed;
-  PERFORM FROM releases WHERE discogs_id = ANY(changed) ORDER BY discogs_id FOR UPDATE;
+  PERFORM FROM releases WHERE discogs_id = ANY(changed) ORDER BY discogs_id FOR NO KEY UPDATE;
   UPDATE releases SET audio_matches = audio_matches_of(discogs_id, tracklist::jsonb) WHERE discogs_id = ANY(changed);
   RETURN NULL;
 END

@@ -542,7 +542,8 @@ async def hidden_links(connection: Connection, urls: Collection[str]) -> frozens
 async def _hidden_from_now_on(connection: Connection, urls: Collection[str]) -> frozenset[str]:
     """The same. Whoever finds one of the others dead waits until this transaction ends, and then sees its rows.
 
-    In the order of the URLs, as two writers must not deadlock; also of those that are not known yet.
+    In the order of the URLs, as two writers must not deadlock; also of those that are not known yet. Not FOR SHARE:
+    two jobs would hold a link so, and each wait for the other to note what YouTube told of it (know_links).
     """
     await connection.execute(
         """
@@ -553,7 +554,9 @@ async def _hidden_from_now_on(connection: Connection, urls: Collection[str]) -> 
         """,
         list(set(urls)),
     )
-    await connection.execute("SELECT FROM match_links WHERE url = ANY($1::text[]) ORDER BY url FOR SHARE", list(urls))
+    await connection.execute(
+        "SELECT FROM match_links WHERE url = ANY($1::text[]) ORDER BY url FOR NO KEY UPDATE", list(urls)
+    )
     return await hidden_links(connection, urls)
 
 

@@ -16,6 +16,7 @@ from matcher.domain.verdict import JudgedMatch
 from matcher.errors import LeaseLost
 from matcher.models import Audio, Candidate, Due, Match, ProcessingStatus, Reason, RunnerUp, Score, Track
 from matcher.store import Job, Priority, StoredBody
+from proxy.adapters.database import connected
 from tests.matcher.bodies import encoded, release_body
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -453,3 +454,46 @@ async def test_the_next_best_is_kept_but_nothing_for_long_that_youtube_told(
     async with database.connection() as connection:
         kept = await connection.fetchval("SELECT runner_up FROM track_matches")
     assert json.loads(kept) == {"url": "https://www.youtube.com/watch?v=b", "title": title, "confidence": 61.3}
+
+
+# --- writers at once ----------------------------------------------------------------------------------------------
+
+
+async def test_jobs_that_find_the_same_video_by_youtube_do_not_deadlock(database_dsn: str) -> None:
+    url = "https://www.youtube.com/watch?v=aaaaaaaaaaa"
+    async with connected(database_dsn, connections=8) as database:
+        for release_id in range(1, 9):
+            await execute(database, "INSERT INTO releases (id, discogs_id) VALUES ($1, $1)", release_id)
+        found = judged("a", 0, url=url)
+        by_youtube = replace(
+            found, match=replace(found.match, candidate=replace(found.match.candidate, provider="youtube"))
+        )
+
+        async def store_it(release_id: int) -> None:
+            async with database.transaction() as connection:
+                await store._insert_matches(connection, release_id, [by_youtube], {})
+
+        for _ in range(20):
+            await execute(database, "DELETE FROM track_matches")
+            await execute(database, "DELETE FROM match_links")
+            await execute(
+                database, "INSERT INTO match_links (url, platform, next_at) VALUES ($1, 'youtube', now())", url
+            )
+            await asyncio.gather(*(store_it(release_id) for release_id in range(1, 9)))
+
+
+async def test_writers_that_know_of_no_locks_add_matches_of_one_release_without_deadlock(database_dsn: str) -> None:
+    async with connected(database_dsn, connections=8) as database:
+        await execute(database, "INSERT INTO releases (id, discogs_id) VALUES (1, 1)")
+
+        async def add(track: int) -> None:
+            for _ in range(40):
+                await execute(
+                    database,
+                    "INSERT INTO track_matches (release_id, track_index, platform, match_url)"
+                    " VALUES (1, $1, 'youtube', 'https://www.youtube.com/watch?v=aaaaaaaaaaa')",
+                    track,
+                )
+
+        await asyncio.gather(*(add(track) for track in range(4)))
+        assert len((await audio_of(database, 1)).matches) == 160
