@@ -7,7 +7,7 @@ same order.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -91,7 +91,10 @@ class _Track:
 
 async def approve(connection: Connection, match_id: int, by: str) -> Decided:
     """It is right. Other matches of the track that no person decided go. Raises NoSuchMatch."""
-    track = await _locked(connection, match_id)
+    return await _approve(connection, await _locked(connection, match_id), match_id, by)
+
+
+async def _approve(connection: Connection, track: _Track, match_id: int, by: str) -> Decided:
     row = track.row(match_id)
     if row["is_approved_by_person"]:
         return track.decided(row, changed=False)
@@ -105,7 +108,10 @@ async def approve(connection: Connection, match_id: int, by: str) -> Decided:
 
 async def reject(connection: Connection, match_id: int, by: str) -> Decided:
     """It is wrong, and so is the same video written otherwise; another may be found. Raises NoSuchMatch."""
-    track = await _locked(connection, match_id)
+    return await _reject(connection, await _locked(connection, match_id), match_id, by)
+
+
+async def _reject(connection: Connection, track: _Track, match_id: int, by: str) -> Decided:
     row = track.row(match_id)
     if row["is_rejected_by_person"]:
         return track.decided(row, changed=False)
@@ -194,10 +200,10 @@ class DecidedRelease:
 
 async def approve_release(connection: Connection, release_id: int, by: str) -> DecidedRelease:
     """Of each track that has none approved the best match that is pending. Raises Undecidable."""
-    await _lock_release(connection, release_id)
+    pressings = await _lock_release(connection, release_id)
     rows = await connection.fetch(
         """
-        SELECT DISTINCT ON (track_index, sub_index) id FROM track_matches m
+        SELECT DISTINCT ON (track_index, sub_index) id, track_index, sub_index FROM track_matches m
         WHERE release_id = $1 AND NOT rejected AND dead_since IS NULL AND track_index IS NOT NULL
           AND match_url IS NOT NULL AND NOT EXISTS (
             SELECT FROM track_matches other
@@ -209,25 +215,37 @@ async def approve_release(connection: Connection, release_id: int, by: str) -> D
         """,
         release_id,
     )
-    return _all_decided(release_id, [await approve(connection, row["id"], by) for row in rows])
+    return await _decide_each(connection, _approve, release_id, pressings, rows, by)
 
 
 async def reject_release(connection: Connection, release_id: int, by: str) -> DecidedRelease:
     """All its matches that no person has approved. Raises Undecidable."""
-    await _lock_release(connection, release_id)
+    pressings = await _lock_release(connection, release_id)
     rows = await connection.fetch(
         """
-        SELECT id FROM track_matches
+        SELECT id, track_index, sub_index FROM track_matches
         WHERE release_id = $1 AND NOT rejected AND dead_since IS NULL AND verified_at IS NULL
           AND track_index IS NOT NULL AND match_url IS NOT NULL
         ORDER BY track_index, sub_index NULLS FIRST, id
         """,
         release_id,
     )
-    return _all_decided(release_id, [await reject(connection, row["id"], by) for row in rows])
+    return await _decide_each(connection, _reject, release_id, pressings, rows, by)
 
 
-def _all_decided(release_id: int, found: Sequence[Decided]) -> DecidedRelease:
+async def _decide_each(
+    connection: Connection,
+    decide: Callable[[Connection, _Track, int, str], Awaitable[Decided]],
+    release_id: int,
+    pressings: Sequence[int],
+    rows: Sequence[Record],
+    by: str,
+) -> DecidedRelease:
+    """Under the locks that are held: those of further pressings would be taken out of order, and be too many."""
+    found = []
+    for row in rows:
+        track = await _track(connection, release_id, row["track_index"], row["sub_index"], pressings)
+        found.append(await decide(connection, track, row["id"], by))
     changed = [each for each in found if each.changed]
     return DecidedRelease(release_id, bool(changed), changed)
 
@@ -363,6 +381,12 @@ async def _lock_track(
     connection: Connection, release_id: int, track_index: int | None, sub_index: int | None
 ) -> _Track:
     pressings = await _lock_release(connection, release_id)
+    return await _track(connection, release_id, track_index, sub_index, pressings)
+
+
+async def _track(
+    connection: Connection, release_id: int, track_index: int | None, sub_index: int | None, pressings: Sequence[int]
+) -> _Track:
     rows = await connection.fetch(
         f"""
         SELECT id, match_url, provider, dead_since IS NOT NULL AS is_dead,

@@ -242,6 +242,29 @@ async def test_a_release_is_approved_at_once_by_the_best_of_each_pending_track(d
     assert (await verdicts(database))[A] == "pending"
 
 
+@pytest.mark.parametrize("how", [decisions.approve_release, decisions.reject_release])
+async def test_a_release_decided_at_once_has_no_more_pressings_matched_again_than_one_match(
+    database: Database, how: Callable[[Connection, int, str], Awaitable[DecidedRelease]]
+) -> None:
+    await persist(database, 1, judged("a", 0, url=A), judged("b", 1, url=B), judged("c", 2, url=C))
+    others = "generate_series(1001, 1000 + 4 * $1::integer) AS other"
+    await execute(database, "UPDATE releases SET master_id = 7")
+    await execute(
+        database,
+        f"INSERT INTO releases (id, discogs_id, master_id) SELECT other, other, 7 FROM {others}",  # noqa: S608 - a constant of ours
+        decisions.PRESSINGS_MAX,
+    )
+    await execute(
+        database,
+        f"INSERT INTO match_queue (release_id, priority, status) SELECT other, 20, 'matched' FROM {others}",  # noqa: S608 - a constant of ours
+        decisions.PRESSINGS_MAX,
+    )
+    async with database.transaction() as connection:
+        assert len((await how(connection, 1, "anna")).matches) == 3
+        again = await connection.fetchval("SELECT count(*) FROM match_queue WHERE status = 'queued' AND release_id > 1")
+    assert again == decisions.PRESSINGS_MAX
+
+
 async def test_a_release_is_rejected_at_once_but_for_what_a_person_approved(database: Database) -> None:
     await persist(
         database,
