@@ -346,9 +346,14 @@ async def end_expiry(connection: Connection, urls: Sequence[str], told_before: d
 
 
 async def forget_old_answers(connection: Connection, kept_before: datetime) -> None:
-    """What providers said to jobs that have waited for others ever since."""
+    """What providers said to jobs that have waited for others ever since; of one that somebody holds, next time."""
     await connection.execute(
-        "UPDATE match_queue SET answers = NULL WHERE answers IS NOT NULL AND parked_since < $1", kept_before
+        """
+        UPDATE match_queue SET answers = NULL WHERE release_id IN (
+          SELECT release_id FROM match_queue WHERE answers IS NOT NULL AND parked_since < $1 FOR UPDATE SKIP LOCKED
+        )
+        """,
+        kept_before,
     )
 
 
