@@ -18,7 +18,6 @@ CLOCK_SKEW = 300.0
 
 INVALID_TOKEN = "Invalid consumer token. Please register an app before making requests."
 INVALID_CONSUMER = "Invalid consumer."
-OAUTH_FIELDS = ("oauth_consumer_key", "oauth_signature_method", "oauth_signature", "oauth_nonce", "oauth_timestamp")
 
 
 @dataclass(frozen=True, slots=True)
