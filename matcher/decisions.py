@@ -167,10 +167,25 @@ async def undo(connection: Connection, match_id: int, by: str) -> Decided:
 
     Raises NoSuchMatch where the match is gone, Undecidable where nobody has decided it.
     """
+    release_id = await release_of(connection, match_id)
+    return await _undo(connection, match_id, by, await _lock_release(connection, release_id))
+
+
+async def undo_all(connection: Connection, match_ids: Sequence[int], by: str) -> list[Decided]:
+    """`undo` of each, or of none; all are of one release. Raises Undecidable."""
+    releases = {await release_of(connection, match_id) for match_id in match_ids}
+    if len(releases) != 1:
+        raise Undecidable("Only decisions about one release can be taken back together.")
+    pressings = await _lock_release(connection, releases.pop())
+    return [await _undo(connection, match_id, by, pressings) for match_id in match_ids]
+
+
+async def _undo(connection: Connection, match_id: int, by: str, pressings: Sequence[int]) -> Decided:
+    """Its release and the `pressings` are locked."""
     place = await _place(connection, match_id)
     if place is None:
         raise _no_such(match_id)
-    track = await _lock_track(connection, *place)
+    track = await _track(connection, *place, pressings)
     last = await connection.fetchrow(
         "SELECT id, action, match_url FROM match_decisions WHERE match_id = $1 ORDER BY id DESC LIMIT 1", match_id
     )

@@ -260,7 +260,7 @@ async def load(
 async def lock(connection: Connection, tables: Sequence[TableHead]) -> None:
     """Who reads goes on, who writes waits for the commit."""
     names = ", ".join(table.name for table in tables)
-    await connection.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
+    await connection.execute(f"LOCK TABLE {names} IN EXCLUSIVE MODE")
 
 
 async def load_locked(

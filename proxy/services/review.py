@@ -96,11 +96,11 @@ class ReviewService:
         return self._decided(decided, now)
 
     async def undo_all(self, match_ids: Sequence[int], by: str, caller: Caller) -> Json:
-        """Take the last decision of each back, or of none."""
+        """Take the last decision of each back, or of none; all are of one release."""
         async with self._transaction() as connection:
             for match_id in match_ids:
                 await _must_sell(connection, caller.stores, await decisions.release_of(connection, match_id))
-            undone = [await decisions.undo(connection, match_id, by) for match_id in match_ids]
+            undone = await decisions.undo_all(connection, match_ids, by)
         for release_id in {each.release_id for each in undone if each.changed}:
             self.on_decided(release_id)
         return {"changed": any(each.changed for each in undone)}
