@@ -187,7 +187,11 @@ async def form_of(request: web.Request) -> Mapping[str, str]:
     """The texts of a form. Raises BadRequest."""
     if request.content_length is None or request.content_length > FORM_MAX:
         raise BadRequest("The form is too large.")
-    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    try:
+        form = await request.post()
+    except (ValueError, LookupError) as error:  # no boundary, a part that is cut off, a charset nobody knows
+        raise BadRequest("The form cannot be read.") from error
+    return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 # --- logging in and out -------------------------------------------------------------------------------------------
@@ -221,7 +225,7 @@ async def logout(_: web.Request) -> web.Response:
 
 # --- static files -------------------------------------------------------------------------------------------------
 
-STATIC_TYPES = {"admin.css": "text/css", "admin.js": "text/javascript"}
+STATIC_TYPES = {"admin.css": "text/css", "admin.js": "text/javascript", "icon.svg": "image/svg+xml"}
 STATIC = {name: (PAGES_DIR / "static" / name).read_bytes() for name in STATIC_TYPES}
 TAGS = {name: hashlib.sha256(body).hexdigest()[:16] for name, body in STATIC.items()}
 

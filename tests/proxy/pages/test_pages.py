@@ -85,6 +85,29 @@ async def test_guessing_is_limited(start_proxy: StartProxy) -> None:
     assert "Too many wrong tokens" in body.decode()
 
 
+@pytest.mark.parametrize(
+    ("content_type", "form"),
+    [
+        ("multipart/form-data", "x"),
+        ("multipart/form-data; boundary=x", "--x"),
+        ("application/x-www-form-urlencoded; charset=unheard-of", "token=x"),
+    ],
+)
+async def test_a_form_that_cannot_be_read_is_told(start_proxy: StartProxy, content_type: str, form: str) -> None:
+    proxy = await start_proxy()
+    response, body = await proxy.request("POST", "/admin/login", data=form, Content_Type=content_type, Origin=proxy.url)
+    assert response.status == 400
+    assert "The form cannot be read" in body.decode()
+
+
+async def test_no_page_lets_a_browser_ask_discogs_for_an_icon(start_proxy: StartProxy) -> None:
+    proxy = await start_proxy()
+    _, body = await proxy.get("/admin/login")
+    assert '<link rel="icon" href="/admin/static/icon.svg"' in body.decode()
+    response, _ = await proxy.get("/admin/static/icon.svg")
+    assert (response.status, response.content_type) == (200, "image/svg+xml")
+
+
 async def test_a_form_of_another_site_changes_nothing(proxy: Proxy) -> None:
     match = (await matches(proxy))[0]
     form: dict[str, object] = {"release": match["release_id"]}
