@@ -70,7 +70,7 @@ class Outcome(StrEnum):
 
     MERGED = "merged"
     KNOWN = "known already, or decided anew since"
-    NOT_APPLICABLE = "of no use here: there is no such track, or its URL cannot be shown"
+    NOT_APPLICABLE = "of no use here: no such track, its URL cannot be shown, or there is no audio for the release"
 
 
 @dataclass(slots=True)
