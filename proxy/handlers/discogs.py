@@ -98,9 +98,10 @@ def read_request(request: web.Request) -> ShopRequest:
 def decided_for(request: web.Request, resource: Resource, raw_query: str) -> tuple[Caller, Plan]:
     """Who asks, and what may be asked for him. Until we know whose his credential is he is forwarded."""
     operator = request.app[keys.UPSTREAM].operator_now
-    caller = caller_of(
-        request.headers.getall("Authorization", []), raw_query, operator.token if operator is not None else None
-    )
+    access = request.app[keys.ACCESS]
+    # A token for our own paths is nobody's credential at Discogs, and nothing that Discogs should learn.
+    theirs = [each for each in request.headers.getall("Authorization", []) if not access.is_own(each)]
+    caller = caller_of(theirs, raw_query, operator.token if operator is not None else None)
     if caller.credential and depends_on_username(request.method, resource, caller, operator, raw_query):
         request_id = request[keys.TRACE].request_id
         caller = replace(caller, username=request.app[keys.IDENTITIES].username_of(caller.credential, request_id))

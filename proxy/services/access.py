@@ -11,6 +11,7 @@ from proxy.domain.access import (
     SESSION_S,
     Caller,
     Credential,
+    bearer_token,
     credential_of_session,
     credential_of_token,
     session_of,
@@ -51,6 +52,11 @@ class AccessService:
     calls: RateLimit = field(default_factory=lambda: RateLimit(per_minute=3000, burst=3000))
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
+
+    def is_own(self, authorization: str) -> bool:
+        """An Authorization field with a token of ours."""
+        token = bearer_token(authorization)
+        return token is not None and credential_of_token(token, self.credentials) is not None
 
     def by_token(self, token: str, client: str) -> Credential:
         """Raises Unauthorized, TooManyRequests."""

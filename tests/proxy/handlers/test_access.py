@@ -10,6 +10,7 @@ from structlog.types import EventDict
 
 from proxy import keys
 from tests.conftest import ADMIN_TOKEN, STORE, Proxy, StartProxy
+from tests.origin import running_origin
 
 MATCHES = "/api/admin/matches"
 PURGE = "/api/admin/purge"
@@ -177,3 +178,15 @@ async def test_head_says_what_get_would(proxy: Proxy) -> None:
     head, nothing = await proxy.admin("HEAD", MATCHES)
     assert (head.status, nothing) == (200, b"")
     assert head.headers["Content-Length"] == read.headers["Content-Length"] == str(len(body))
+
+
+async def test_a_token_of_ours_is_never_sent_to_discogs(start_proxy: StartProxy) -> None:
+    async with running_origin() as origin:
+        proxy = await start_proxy(REVIEW_TOKENS=REVIEWERS, DISCOGS_API_URL=origin.url)
+        for path in ("/releases/13", "/Api/Admin/purge", "/x/y"):
+            for token in (ADMIN_TOKEN, ANNA):
+                await proxy.request("POST", path, Authorization=f"Bearer {token}")
+        assert origin.calls
+        assert not [each for each in origin.requests if "Authorization" in each.headers]
+        await proxy.request("POST", "/releases/13", Authorization="Bearer another")
+        assert origin.requests[-1].headers["Authorization"] == "Bearer another"

@@ -310,6 +310,7 @@ async def test_a_feed_that_names_no_store_keeps_the_tracked_ones_true(
     proxy = await start_proxy(
         NEW_LISTING_CHECK_INTERVAL="100",
         STORES=STORE,
+        TRACKED_STORES_MAX="0",  # however often the other is asked for until it is whole
         BACKGROUND_PROCESSING_ENABLED=background,
         MATCH_PROVIDERS="deezer",
     )
