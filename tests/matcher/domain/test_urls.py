@@ -48,6 +48,13 @@ def test_what_a_person_names_is_shown_only_if_it_is_harmless(
         (WATCH, "http://m.youtube.com/watch?feature=x&v=dQw4w9WgXcQ#t=4"),
         ("https://example.org/a/", "http://EXAMPLE.org/a#x"),
         ("https://player.vimeo.com/video/123456", "https://vimeo.com/123456"),
+        ("https://youtu.be/aaaaaaaaaaa/", "https://www.youtube.com/watch?v=aaaaaaaaaaa"),
+        ("https://www.youtube.com/live/aaaaaaaaaaa?feature=share", "https://www.youtube.com/watch?v=aaaaaaaaaaa"),
+        ("https://www.youtube.com/embed/aaaaaaaaaaa/", "https://www.youtube.com/watch?v=aaaaaaaaaaa"),
+        ("https://www.youtube-nocookie.com/embed/aaaaaaaaaaa", "https://www.youtube.com/watch?v=aaaaaaaaaaa"),
+        ("https://www.deezer.com/en/track/7", "https://www.deezer.com/track/7"),
+        ("https://deezer.com/track/7?utm_source=share", "https://www.deezer.com/track/7"),
+        ("https://m.soundcloud.com/tidal-club/signal?si=1", "https://soundcloud.com/tidal-club/signal"),
     ],
 )
 def test_one_thing_has_one_spelling(one: str, other: str) -> None:
