@@ -49,7 +49,7 @@ TOLD_FOR = timedelta(days=29, hours=12)
 https://developers.google.com/youtube/terms/developer-policies (III.E.4)."""
 
 SUSPICIOUS_LEAST = 5
-"""Of so many links looked at in a row, more than half do not go bad at once: who says so may be lying."""
+"""Of so many links in a row that were well, more than half do not go bad at once: who says so may be lying."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,5 +105,5 @@ def _doubled(first: timedelta, last: timedelta, times: int) -> timedelta:
 
 def is_suspicious(looks: Sequence[tuple[Link, Seen]]) -> bool:
     """Too much went bad at once to be believed of who says so."""
-    turned = sum(seen.state.is_bad and not link.state.is_bad for link, seen in looks)
-    return len(looks) >= SUSPICIOUS_LEAST and turned * 2 > len(looks)
+    well = [seen for link, seen in looks if not link.state.is_bad]
+    return len(well) >= SUSPICIOUS_LEAST and sum(seen.state.is_bad for seen in well) * 2 > len(well)

@@ -121,7 +121,15 @@ def test_what_youtube_told_is_told_anew_in_time() -> None:
 
 @pytest.mark.parametrize(
     ("bad", "known_bad", "well", "suspicious"),
-    [(3, 0, 2, True), (4, 0, 0, False), (5, 0, 0, True), (5, 0, 5, False), (2, 8, 0, False), (0, 50, 0, False)],
+    [
+        (3, 0, 2, True),
+        (4, 0, 0, False),
+        (5, 0, 0, True),
+        (5, 0, 5, False),
+        (2, 8, 0, False),
+        (0, 50, 0, False),
+        (20, 30, 0, True),
+    ],
 )
 def test_a_sudden_death_of_most_is_suspicious(bad: int, known_bad: int, well: int, suspicious: bool) -> None:
     fine, gone = Link(LinkState.ALIVE), Link(LinkState.DEAD, NOW)
