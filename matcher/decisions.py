@@ -155,7 +155,7 @@ async def set_url(
         connection,
         [row["id"]],
         by,
-        f"approved = true, rejected = false, dead_since = NULL, confidence = 100, provider = '{PERSON}'",
+        f"approved = true, rejected = false, dead_since = NULL, confidence = 100, provider = '{PERSON}', {UNTOLD}",
     )
     await _look_anew(connection, row["match_url"])
     await _settled(connection, track, row)
@@ -477,6 +477,17 @@ async def _insert(connection: Connection, track: _Track, platform: str, url: str
     return row
 
 
+UNTOLD = """
+  candidate_title = CASE WHEN provider = 'youtube' THEN NULL ELSE candidate_title END,
+  candidate_duration_s = CASE WHEN provider = 'youtube' THEN NULL ELSE candidate_duration_s END,
+  reasons = CASE WHEN provider = 'youtube'
+                 THEN (SELECT jsonb_agg(reason || '{"detail": ""}' ORDER BY nth)
+                       FROM jsonb_array_elements(reasons) WITH ORDINALITY AS of_it (reason, nth))
+                 ELSE reasons END
+"""
+"""What YouTube's API told may be kept for 30 days only, and nobody watches that of a person's own URL."""
+
+
 async def _verify(connection: Connection, match_ids: Sequence[int], by: str, assignments: str) -> None:
     # `assignments` is one of the literals above, never a value.
     await connection.execute(
@@ -539,15 +550,17 @@ async def _restore(connection: Connection, track: _Track, decision_id: int, matc
         match_id,
     )
     await _remove(connection, [*track.automatic(but=match_id), *([] if had_it else [match_id])])
-    await _bring_back(connection, decision_id, track.release_id)
+    await _bring_back(connection, decision_id, track.release_id, match_id)
 
 
 BEFORE = "jsonb_populate_recordset(NULL::track_matches, (SELECT before FROM match_decisions WHERE id = $1))"
 """The rows that a decision changed, as they were."""
 
 
-async def _bring_back(connection: Connection, decision_id: int, release_id: int) -> None:
-    """What a link checker found meanwhile stays true: a dead link stays dead."""
+async def _bring_back(connection: Connection, decision_id: int, release_id: int, match_id: int | None = None) -> None:
+    """What a link checker found meanwhile stays true: a dead link stays dead, and what plays again is shown, where
+    nothing took its place; `match_id`, whose decision it was, before others.
+    """
     await connection.execute(
         f"""
         UPDATE track_matches m
@@ -575,7 +588,9 @@ async def _bring_back(connection: Connection, decision_id: int, release_id: int)
         """,  # noqa: S608 - a constant of ours
         decision_id,
     )
-    await store.follow_links(connection, release_id)
+    changed = await store.follow_links(connection, release_id)
+    revived = [row["id"] for row in changed if not row["is_hidden"] and not row["rejected"]]
+    await store.make_room(connection, revived, match_id)
 
 
 async def _settled(connection: Connection, track: _Track, row: Record) -> None:

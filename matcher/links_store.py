@@ -220,7 +220,7 @@ async def follow(connection: Connection, release_id: int, looked: Sequence[Looke
     changed = [row for row in await store.follow_links(connection, release_id) if not row["rejected"]]
     hidden = [row for row in changed if row["is_hidden"]]
     revived = [row["id"] for row in changed if not row["is_hidden"]]
-    gave_way = await _make_room(connection, revived)
+    gave_way = await store.make_room(connection, revived)
     await store.refresh_has_audio(connection, release_id)
     if hidden or gave_way or was_retold:
         await _match_again(connection, release_id)
@@ -248,32 +248,6 @@ async def _retell(connection: Connection, release_id: int, looked: Sequence[Look
     return any(row["is_judged_by_it"] for row in rows)
 
 
-LIVE = "NOT m.rejected AND m.dead_since IS NULL"
-AUTOMATIC = f"{LIVE} AND m.verified_at IS NULL AND m.provider IS NOT NULL"
-
-
-async def _make_room(connection: Connection, revived: Sequence[int]) -> int:
-    """A track shows one match. Returns how many of the revived ones went."""
-    beside = """
-      other.release_id = m.release_id AND other.track_index IS NOT DISTINCT FROM m.track_index
-      AND other.sub_index IS NOT DISTINCT FROM m.sub_index AND other.id <> m.id
-      AND NOT other.rejected AND other.dead_since IS NULL
-    """
-    await connection.execute(
-        f"""
-        DELETE FROM track_matches m USING track_matches other
-        WHERE {beside} AND {AUTOMATIC} AND other.id = ANY($1::bigint[])
-          AND (other.verified_at IS NOT NULL OR other.provider IS NULL)
-        """,  # noqa: S608 - constants of ours
-        revived,
-    )
-    gone = await connection.execute(
-        f"DELETE FROM track_matches m USING track_matches other WHERE {beside} AND {AUTOMATIC} AND m.id = ANY($1::bigint[])",  # noqa: S608, E501 - constants of ours
-        revived,
-    )
-    return int(gone.removeprefix("DELETE "))
-
-
 async def _match_again(connection: Connection, release_id: int) -> None:
     """A job that is under way may have looked before: it has lost its lease, and is done again."""
     await connection.execute(
@@ -284,7 +258,7 @@ async def _match_again(connection: Connection, release_id: int) -> None:
           place = CASE status WHEN 'processing' THEN place ELSE 0 END,
           attempts = CASE status WHEN 'processing' THEN greatest(attempts - 1, 0) ELSE 0 END,
           lease_token = NULL, lease_until = NULL
-        WHERE release_id = $1 AND status IN ('matched', 'unmatched', 'processing')
+        WHERE release_id = $1 AND status IN ('matched', 'unmatched', 'processing') AND no_audio_since IS NULL
         """,
         release_id,
         int(Priority.HISTORY),

@@ -576,6 +576,41 @@ async def follow_links(connection: Connection, release_id: int) -> list[Record]:
     )
 
 
+AUTOMATIC = """
+  NOT {0}.rejected AND {0}.dead_since IS NULL AND {0}.verified_at IS NULL AND {0}.provider IS NOT NULL
+"""
+BESIDE = """
+  other.release_id = m.release_id AND other.track_index IS NOT DISTINCT FROM m.track_index
+  AND other.sub_index IS NOT DISTINCT FROM m.sub_index AND other.id <> m.id
+  AND NOT other.rejected AND other.dead_since IS NULL
+"""
+
+
+async def make_room(connection: Connection, revived: Sequence[int], kept: int | None = None) -> int:
+    """A track shows one match. Returns how many of the revived ones went; `kept`, of these, not for an automatic one.
+
+    Of two that come alive at once one stays.
+    """
+    await connection.execute(
+        f"""
+        DELETE FROM track_matches m USING track_matches other
+        WHERE {BESIDE} AND {AUTOMATIC.format("m")} AND other.id = ANY($1::bigint[])
+          AND (other.verified_at IS NOT NULL OR other.provider IS NULL OR other.id = $2)
+        """,  # noqa: S608 - constants of ours
+        revived,
+        kept,
+    )
+    gone = await connection.execute(
+        f"""
+        DELETE FROM track_matches m USING track_matches other
+        WHERE {BESIDE} AND {AUTOMATIC.format("m")} AND m.id = ANY($1::bigint[])
+          AND NOT (other.id = ANY($1::bigint[]) AND other.id > m.id AND {AUTOMATIC.format("other")})
+        """,  # noqa: S608 - constants of ours
+        revived,
+    )
+    return int(gone.removeprefix("DELETE "))
+
+
 def _match_row(release_id: int, judged: JudgedMatch) -> tuple[object, ...]:
     track, candidate, score = judged.match.track, judged.match.candidate, judged.match.score
     reasons = [{"name": each.name, "weight": each.weight, "detail": storable(each.detail)} for each in score.reasons]

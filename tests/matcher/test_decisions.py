@@ -480,6 +480,41 @@ async def test_what_youtube_told_is_not_kept_in_the_history(database: Database) 
     assert "candidate_title" not in kept
 
 
+async def test_what_youtube_told_of_a_video_is_gone_once_it_is_a_persons_own(database: Database) -> None:
+    """Nobody tells that anew within 30 days, nor blanks it."""
+    await persist(database, 1, judged("a", 0, url=A))
+    reasons = '[{"name": "title", "weight": 2, "detail": "a"}]'
+    await execute(database, "UPDATE track_matches SET provider = 'youtube', reasons = $1::text::jsonb", reasons)
+    decided = await set_url(database, ("youtube", A))
+    for provider in ("person", "youtube"):
+        (match,) = await rows(database)
+        assert (match["provider"], match["candidate_title"], match["candidate_duration_s"]) == (provider, None, None)
+        assert match["reasons"] == '[{"name": "title", "detail": "", "weight": 2}]'
+        await decide(database, decisions.undo, decided.match_id)
+
+
+async def test_a_whole_release_is_decided_beside_who_decides_another_pressing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for release_id in (1, 2):
+        await persist(database, release_id, judged("a", 0, url=A), judged("b", 1, url=B))
+    await execute(database, "UPDATE releases SET master_id = 9")
+    await execute(database, "UPDATE match_queue SET status = 'processing' WHERE release_id = 1")
+    settle = decisions._settled
+    async with contextlib.AsyncExitStack() as other:
+
+        async def meanwhile(*given: object) -> None:
+            await settle(*given)  # type: ignore[arg-type]
+            monkeypatch.setattr(decisions, "_settled", settle)
+            await execute(database, "UPDATE match_queue SET status = 'matched' WHERE release_id = 1")
+            connection = await other.enter_async_context(database.transaction())
+            await connection.execute("SELECT FROM match_queue WHERE release_id = 1 FOR UPDATE")
+
+        monkeypatch.setattr(decisions, "_settled", meanwhile)
+        async with asyncio.timeout(3):
+            assert len((await decide_release(database, decisions.approve_release, 2)).matches) == 2
+
+
 # --- whatever happens ---------------------------------------------------------------------------------------------
 
 TRACKS = 2

@@ -348,6 +348,48 @@ async def test_a_job_that_is_under_way_meanwhile_is_done_again(database: Databas
     assert await live_urls(database) == [B]
 
 
+async def test_a_release_that_has_no_audio_ever_is_not_matched_again_when_a_link_dies(
+    database: Database, looking: Looking
+) -> None:
+    await persist(database, 1)
+    async with database.transaction() as connection:
+        await decisions.no_audio(connection, 1, "anna")
+    await execute(database, "INSERT INTO track_matches (release_id, track_index, match_url) VALUES (1, 0, $1)", A)
+    await looking.dies("a" * 11)
+    assert (await row(database, 1))["status"] == "unmatched"
+
+
+async def test_of_two_that_come_alive_at_once_one_is_shown(database: Database, looking: Looking) -> None:
+    await persist(database, 1, judged("a", 0, url=A))
+    await looking.dies("a" * 11)
+    await persist(database, 1, judged("a", 0, url=B))
+    await looking.dies("b" * 11)
+    assert await live_urls(database) == []
+    looking.oembed.gone.clear()
+    looking.clock.wait(timedelta(days=29))
+    await looking.once()
+    assert len(await live_urls(database)) == 1
+
+
+@pytest.mark.parametrize("undone", [A, B])
+async def test_undo_shows_one_match_of_a_track_whatever_came_alive_since(
+    database: Database, looking: Looking, undone: str
+) -> None:
+    await persist(database, 1, judged("a", 0, url=A))
+    await looking.dies("a" * 11)
+    await persist(database, 1, judged("a", 0, url=B))
+    if undone == A:
+        await set_url(database, ("youtube", A))
+    else:
+        await decide(database, decisions.approve, await id_of(database, B))
+    looking.oembed.gone.clear()
+    looking.clock.wait(timedelta(days=29))
+    await looking.once()
+    await decide(database, decisions.undo, await id_of(database, undone))
+    await looking.once()
+    assert await live_urls(database) == [undone]
+
+
 async def test_it_is_shown_again_when_it_comes_alive(database: Database, looking: Looking) -> None:
     await persist(database, 1, judged("a", 0, url=A))
     before = await rows(database)
