@@ -79,13 +79,21 @@ class Shop:
     async def page(self, number: int) -> tuple[aiohttp.ClientResponse, Any]:
         return await self.get(f"{INVENTORY}?{NEWEST_FIRST}&page={number}")
 
+    async def from_mirror(self, number: int) -> Any:
+        """A copy from before the mirror was true serves until Postgres has told of the change."""
+        async with asyncio.timeout(20):
+            while True:
+                response, page = await self.page(number)
+                if "detail=mirror" in response.headers["Cache-Status"]:
+                    return page
+                await asyncio.sleep(0.02)
+
     def truth(self) -> list[int]:
         return [row.id for row in self.discogs.catalogue.store(STORE).for_sale("listed", descending=True)]
 
     async def check_true(self) -> None:
         for number in (1, 4):
-            response, page = await self.page(number)
-            assert not is_marked_stale(response)  # from the mirror, or a copy that was fetched anew just now
+            page = await self.from_mirror(number)
             assert ids(page) == self.truth()[number * 100 - 100 : number * 100]
         _, whole = await self.get(RESULTS)
         assert ids(whole, "results") == self.truth()[::-1]
