@@ -14,6 +14,7 @@ from grafana.panels import (
     RED,
     Column,
     Json,
+    Panel,
     Query,
     Row,
     bars,
@@ -88,6 +89,17 @@ def shared(metric: str, labels: str = "", by: str = "") -> str:
 
 
 SHARE_WITH_AUDIO = f"{shared('queue_releases', MATCHED)} / sum ({shared('queue_releases', DECIDED, 'status')})"
+
+
+def audio_share(title: str) -> Panel:
+    return stat(
+        title,
+        "Releases matched, of those matched and unmatched, since the beginning.",
+        SHARE_WITH_AUDIO,
+        unit="percentunit",
+        steps=((None, RED), (0.3, AMBER), (0.5, GREEN)),
+        decimals=0,
+    )
 
 
 # --- Overview -------------------------------------------------------------------------------------------------------
@@ -213,14 +225,7 @@ WHAT_IT_SAVES = Row(
             mean("inventory_direct_seconds"),
             unit="s",
         ),
-        stat(
-            "How many releases have audio?",
-            "Of the releases that were decided, those that were matched.",
-            SHARE_WITH_AUDIO,
-            unit="percentunit",
-            steps=((None, RED), (0.3, AMBER), (0.5, GREEN)),
-            decimals=0,
-        ),
+        audio_share("How many releases have audio?"),
         stat(
             "How many releases wait for audio?",
             "Queued or being matched now.",
@@ -500,14 +505,7 @@ THE_QUEUE = Row(
             shared("queue_releases", 'status="failed"'),
             steps=((None, GREEN), (1, AMBER), (100, RED)),
         ),
-        stat(
-            "How many of the decided have audio?",
-            "Releases matched, of those matched and unmatched, since the beginning.",
-            SHARE_WITH_AUDIO,
-            unit="percentunit",
-            steps=((None, RED), (0.3, AMBER), (0.5, GREEN)),
-            decimals=0,
-        ),
+        audio_share("How many of the decided have audio?"),
         stat(
             "How long does a job take?",
             "On average in the time shown, waiting for providers included.",

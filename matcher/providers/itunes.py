@@ -16,7 +16,7 @@ from matcher.domain.urls import URL_MAX
 from matcher.errors import Broken, Unavailable
 from matcher.models import Candidate, Release, Track
 from matcher.providers.client import Client, Reply
-from matcher.providers.searches import Searches, words_of
+from matcher.providers.searches import Searches, queries_of
 
 NAME = "itunes"
 
@@ -53,7 +53,7 @@ class ITunes:
         wanted: Sequence[Track],
     ) -> Sequence[Candidate]:
         """Raises Unavailable; what was searched by then is not searched again."""
-        queries = [*dict.fromkeys(filter(None, (words_of(track, release) for track in wanted)))][:SEARCHES_MAX]
+        queries = queries_of(wanted, release, SEARCHES_MAX)
         found = await self._searches.all_of(queries)
         self._searches.used(queries)
         return each_once(found)

@@ -47,6 +47,11 @@ def words_of(track: Track, release: Release) -> str | None:
     return f"{artist_of(track, release) or plain(release.title)} {title}".strip() if title else None
 
 
+def queries_of(tracks: Sequence[Track], release: Release, most: int) -> list[str]:
+    """What the first tracks are searched by, each once; those without words are passed over."""
+    return [*dict.fromkeys(filter(None, (words_of(track, release) for track in tracks)))][:most]
+
+
 @dataclass(slots=True)
 class Searches(Generic[Found]):
     """What was found is kept until it is `used`, so that whoever must come again does not pay for it again."""

@@ -16,7 +16,7 @@ from matcher.domain.urls import YOUTUBE_ID
 from matcher.errors import Broken, KeyRefused, Unavailable
 from matcher.models import Candidate, Release, Track
 from matcher.providers.client import Client, Reply
-from matcher.providers.searches import Searches, words_of
+from matcher.providers.searches import Searches, queries_of
 
 NAME = "youtube"
 WATCH = "https://www.youtube.com/watch?v="
@@ -93,7 +93,7 @@ class YouTube:
         wanted: Sequence[Track],
     ) -> Sequence[Candidate]:
         """Raises Unavailable; what was searched by then is not searched again."""
-        queries = [*dict.fromkeys(filter(None, (words_of(track, release) for track in wanted)))][:SEARCHES_MAX]
+        queries = queries_of(wanted, release, SEARCHES_MAX)
         ids = await self._searches.all_of(queries)
         videos = await self.videos([*dict.fromkeys(ids)])
         self._searches.used(queries)
