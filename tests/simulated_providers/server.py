@@ -1,6 +1,7 @@
 """What the simulated providers share: a real port, the calls as they came, a limit, the simulated Discogs' faults."""
 
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class Asked:
 
 
 @dataclass
-class SimulatedProvider:
+class SimulatedProvider(ABC):
     """`limit` calls in `window_s` seconds of each source address; None: no limit."""
 
     catalogue: Catalogue
@@ -50,13 +51,13 @@ class SimulatedProvider:
         self._admitted: defaultdict[str, deque[float]] = defaultdict(deque)
         self._runner: web.AppRunner | None = None
 
+    @abstractmethod
     def answer(self, asked: Asked) -> Reply:
         """To an admitted call."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refusal(self) -> Reply:
         """Of a call beyond the limit."""
-        raise NotImplementedError
 
     def add_fault(self, fault: Fault) -> None:
         self._faults.add(fault)
