@@ -544,6 +544,18 @@ CREATE OR REPLACE TRIGGER stores_tell_deleted AFTER DELETE ON stores
 -- look-ups by key. `facts` are members of a JSON object, `images` is an array. `sooner`: it is to be queued again, or
 -- before others, now that somebody looks at it.
 
+-- Written once, not for each who asks: a page tells of a hundred releases.
+ALTER TABLE releases
+  ADD COLUMN IF NOT EXISTS told_facts text GENERATED ALWAYS AS (
+    '"genres":' || coalesce(genres, '[]')::text || ',"styles":' || coalesce(styles, '[]')::text
+      || ',"tracklist":' || coalesce(tracklist, '[]')::text
+  ) STORED,
+  ADD COLUMN IF NOT EXISTS told_images text GENERATED ALWAYS AS (coalesce(images, '[]')::text) STORED;
+ALTER TABLE releases SET (toast_tuple_target = 8160);  -- as of mirror_listings: nothing is unpacked for a page
+
+COMMENT ON COLUMN releases.told_facts IS 'genres, styles and tracklist as members of a JSON object';
+COMMENT ON COLUMN releases.told_images IS 'images as JSON: restricted content, as old as the body';
+
 CREATE OR REPLACE FUNCTION release_told(release bigint, seen integer, unmatched_rest interval, without_rest interval)
 RETURNS TABLE (
   status text, persisted boolean, has_audio boolean, sooner boolean, matches json,
@@ -555,9 +567,7 @@ RETURNS TABLE (
            OR (q.status IN ('matched', 'unmatched') AND q.decided_without <> '{}' AND q.decided_at < now() - without_rest),
          CASE WHEN r.discogs_id IS NOT NULL
               THEN coalesce(r.audio_matches, audio_matches_of(r.discogs_id, r.tracklist::jsonb)) END,
-         '"genres":' || coalesce(r.genres, '[]')::text || ',"styles":' || coalesce(r.styles, '[]')::text
-           || ',"tracklist":' || coalesce(r.tracklist, '[]')::text,
-         coalesce(r.images, '[]')::text, r.body_fetched_at
+         r.told_facts, r.told_images, r.body_fetched_at
   FROM (SELECT release AS release_id) AS wanted
   LEFT JOIN match_queue q ON q.release_id = wanted.release_id
   LEFT JOIN releases r ON r.discogs_id = wanted.release_id

@@ -44,7 +44,10 @@ class StoreState:
 
 
 class MirrorRow(NamedTuple):
-    """One listing as the public sees it; `body` is its JSON with the seller left null."""
+    """One listing as the public sees it; `body` is its JSON with the seller left null.
+
+    `posted` is None where it is not told, and in rows that are read to be shown.
+    """
 
     listing_id: int
     release_id: int
@@ -175,7 +178,7 @@ async def rows_with_audio(
     """Rows by their ids, and the audio of their releases."""
     found = await connection.fetch(
         """
-        SELECT listing_id, release_id, body, fetched_at, posted, told.status, persisted, has_audio, sooner, matches
+        SELECT listing_id, release_id, body, fetched_at, told.status, persisted, has_audio, sooner, matches
         FROM mirror_listings CROSS JOIN LATERAL release_told(release_id, $1, $2, $3) AS told
         WHERE store_username = $4 AND listing_id = ANY($5::bigint[])
         """,
@@ -183,15 +186,14 @@ async def rows_with_audio(
         username,
         listing_ids,
     )
-    return {each[0]: MirrorRow(*each[:5]) for each in found}, {each[1]: store.audio_of(*each[5:]) for each in found}
+    return {each[0]: MirrorRow(*each[:4]) for each in found}, {each[1]: store.audio_of(*each[4:]) for each in found}
 
 
 async def told_rows(connection: Connection, username: str, listing_ids: Collection[int]) -> dict[int, ToldRow]:
     """Those of `listing_ids` that are known, by id, as store-shaped results need them."""
     found = await connection.fetch(
         """
-        SELECT listing_id, release_id, body, fetched_at, posted, flat,
-               told.status, persisted, has_audio, sooner, matches,
+        SELECT listing_id, release_id, body, fetched_at, flat, told.status, persisted, has_audio, sooner, matches,
                facts, images, images_at
         FROM mirror_listings CROSS JOIN LATERAL release_told(release_id, $1, $2, $3) AS told
         WHERE store_username = $4 AND listing_id = ANY($5::bigint[])
@@ -204,9 +206,9 @@ async def told_rows(connection: Connection, username: str, listing_ids: Collecti
 
 
 def _told_row(columns: Record) -> ToldRow:
-    """Five of the row, `flat`, five of the audio, three of the details."""
-    audio, details = store.audio_of(*columns[6:11]), columns[11:14]
-    return ToldRow(MirrorRow(*columns[:5]), columns[5], audio, store.details_of(*details) if audio.persisted else None)
+    """Four of the row, `flat`, five of the audio, three of the details."""
+    audio, details = store.audio_of(*columns[5:10]), columns[10:13]
+    return ToldRow(MirrorRow(*columns[:4]), columns[4], audio, store.details_of(*details) if audio.persisted else None)
 
 
 async def shown_bodies(connection: Connection, username: str, listing_ids: Collection[int]) -> dict[int, bytes]:
@@ -293,9 +295,8 @@ async def newest(
     """Of all these stores together, newest first: older than `after`, fetched after `since` and until `until`."""
     found = await connection.fetch(
         """
-        SELECT listing_id, release_id, body, fetched_at, posted, flat,
-               told.status, persisted, has_audio, sooner, matches, facts, images, images_at,
-               store_username
+        SELECT listing_id, release_id, body, fetched_at, flat, told.status, persisted, has_audio, sooner, matches,
+               facts, images, images_at, store_username, posted
         FROM (
           SELECT l.* FROM unnest($1::text[]) AS wanted (username)
           CROSS JOIN LATERAL (

@@ -37,6 +37,11 @@ STORES = {"long_store": MANY, "short_store": FEW}
 SWEPT = "swept_store"
 FIRST_LISTING, FIRST_RELEASE = 1_000_000, 10_000_000
 TRACKS = 4
+IMAGES = 4
+IMAGE_URL = "https://i.discogs.com/" + "x" * 130 + "/"
+BODY_LENGTH = 8_000
+"""Bytes of a stored release."""
+HASH_LENGTH = 32
 DECILES = 10
 DECIDED_AT_ONCE = 5_000
 PAGE_WALL = 100
@@ -140,16 +145,23 @@ async def decide(connection: Connection, first: int, end: int) -> None:
     await connection.execute(
         """
         INSERT INTO releases (id, discogs_id, title, has_audio_matches, body_fetched_at, genres, styles, images,
-                              tracklist)
-        SELECT $1 + n, $1 + n, 'Title ' || n, true, now(), '["Electronic"]', '["House"]', '[]',
+                              tracklist, body)
+        SELECT $1 + n, $1 + n, 'Title ' || n, true, now(), '["Electronic"]', '["House"]',
+               (SELECT jsonb_agg(jsonb_build_object('type', 'secondary', 'uri', $6 || md5(n || '-' || i), 'uri150',
+                                                    $6 || md5(i || '-' || n), 'width', 600, 'height', 600))
+                FROM generate_series(1, $5) AS i),
                (SELECT jsonb_agg(jsonb_build_object('position', 'A' || t, 'type_', 'track', 'title', 'Track ' || t,
-                                                    'duration', '4:33')) FROM generate_series(1, $4) AS t)
+                                                    'duration', '4:33')) FROM generate_series(1, $4) AS t),
+               (SELECT string_agg(md5(n || '-' || piece), '')::bytea FROM generate_series(1, $7) AS piece)
         FROM generate_series($2::integer, $3::integer - 1) AS n WHERE n % 3 > 0 ON CONFLICT DO NOTHING
         """,
         FIRST_RELEASE,
         first,
         end,
         TRACKS,
+        IMAGES,
+        IMAGE_URL,
+        BODY_LENGTH // HASH_LENGTH,
     )
     await connection.execute(
         """

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from math import inf
 
 from matcher.models import Audio, ProcessingStatus, StoredMatch
 from proxy.domain.wire import BrokenBody, decode_json, encode_json
@@ -20,20 +21,20 @@ class Audience:
     pending_from: float | None
     min_confidence: float = 0.0
 
-    def sees(self, match: StoredMatch) -> bool:
-        confidence = match["confidence"]
-        if confidence < self.min_confidence:
-            return False
-        return match["approved"] or (self.pending_from is not None and confidence >= self.pending_from)
+    @property
+    def pending_least(self) -> float:
+        """The confidence from which a pending match is seen."""
+        return inf if self.pending_from is None else max(self.pending_from, self.min_confidence)
 
 
 def audio_matches(audio: Audio, audience: Audience) -> list[StoredMatch]:
     """The best visible match of each track, in the order of the tracklist; rows arrive best first."""
+    approved_least, pending_least = audience.min_confidence, audience.pending_least
     found: list[StoredMatch] = []
     last = None
     for match in audio.matches:  # those of a track are neighbours
         place = match["track_index"], match.get("sub_index")
-        if place != last and audience.sees(match):
+        if place != last and match["confidence"] >= (approved_least if match["approved"] else pending_least):
             found.append(match)
             last = place
     return found

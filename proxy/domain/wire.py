@@ -125,9 +125,11 @@ def rewrite_origins(text: bytes, origins: Iterable[str], public: str) -> bytes:
     `https://api.discogs.com.example` and `https://api.discogs.com:99` are other origins and stay. JSON may write a
     slash as `\\/`.
     """
+    may_be_escaped = b"\\" in text  # far sooner known than where each origin stands
     for each in dict.fromkeys(origins):
         text = _rewritten(text, each.encode(), public.encode(), b"/")
-        text = _rewritten(text, each.replace("/", "\\/").encode(), public.replace("/", "\\/").encode(), b"\\/")
+        if may_be_escaped:
+            text = _rewritten(text, each.replace("/", "\\/").encode(), public.replace("/", "\\/").encode(), b"\\/")
     return text
 
 

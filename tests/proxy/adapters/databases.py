@@ -79,7 +79,7 @@ async def fill(connection: asyncpg.Connection, *numbers: int) -> None:
             """
             SELECT attname AS name, typname AS kind, attnotnull AS is_needed
             FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-            WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped
+            WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
             """,
             table.name,
         )
