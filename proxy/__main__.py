@@ -81,6 +81,7 @@ def evaluation(options: argparse.Namespace, settings: Settings) -> Options:
         options.errors,
         held_out=options.held_out,
         refit=options.refit,
+        ablations=options.ablations,
     )
 
 
@@ -128,6 +129,9 @@ def parser() -> argparse.ArgumentParser:
     labels.add_argument("--scores", type=Path, metavar="OUT", help="write one confidence 0-100 per pair here")
     labels.add_argument("--errors", type=int, default=0, metavar="N", help="show the N pairs furthest from the truth")
     labels.add_argument("--held-out", action="store_true", help="fit weights without the artist of what they score")
+    labels.add_argument(
+        "--ablations", action="store_true", help="fit without each kind of evidence: what is it worth? (minutes)"
+    )
     labels.add_argument("--refit", action="store_true", help="fit the weights anew and write their table")
     measure = commands.add_parser("bench", help="benchmarks, as ratios against a bare aiohttp server in the same run")
     measure.add_argument("--seconds", type=float, default=3.0, help="per measurement (default 3)")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from matcher.ablation import KINDS, is_of
 from matcher.domain.scoring import score
 from matcher.domain.verdict import JudgedMatch, Thresholds, approved
+from matcher.domain.weights import WEIGHTS
 from matcher.evaluation import measure, measure_releases
 from matcher.labelled import Pair, parse_labelled_release, parse_lines, parse_pair
 from matcher.matching import match_release
@@ -35,6 +37,23 @@ async def test_measures_are_printed_and_a_confidence_is_written_per_line(tmp_pat
     likely, unlikely = map(float, scores.read_text().split())
     assert likely > 90
     assert unlikely < 10
+
+
+async def test_what_a_kind_of_evidence_is_worth_is_told(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    tracks = [{"artist": f"Artist {number}", "title": "Song", "duration_s": 200} for number in range(30)]
+    several = [{**each, "track": track} for track in tracks for each in (PAIR, OTHER)]
+    pairs.write_text("".join(f"{json.dumps(each)}\n" for each in several))
+    shown = await run_command("evaluate", str(pairs), "--ablations")
+    assert shown.returncode == 0, shown.stderr
+    for kind in ("(nothing)", *KINDS):
+        assert f"\n{kind}  " in shown.stdout
+
+
+def test_all_evidence_that_is_weighed_is_of_some_kind_and_each_kind_has_some() -> None:
+    of_no_kind = [name for name in WEIGHTS if not any(is_of(kind, name) for kind in KINDS)]
+    assert of_no_kind == ["title words missing"]  # the core of it: without titles nothing is known
+    assert all(any(is_of(kind, name) for name in WEIGHTS) for kind in KINDS)
 
 
 async def test_a_line_that_is_none_is_told(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from itertools import compress
 from pathlib import Path
 
 import matcher
+from matcher.ablation import KINDS, is_of
 from matcher.domain import standing
 from matcher.domain.evidence import EITHER, FAVOURABLE, evidence
 from matcher.domain.scoring import score
@@ -45,7 +46,7 @@ STANDING_SIGNS = Signs(frozenset({standing.AGREEMENT}), frozenset({standing.CHOS
 class Options:
     """What to evaluate, and what to do beside. A pair counts as accepted from the persistence threshold.
 
-    `held_out`: weights are fitted without the artist of what they score.
+    `held_out`: weights are fitted without the artist of what they score. `ablations`: and without a kind of evidence.
     """
 
     pairs: Path
@@ -55,6 +56,7 @@ class Options:
     errors: int = 0
     held_out: bool = False
     refit: bool = False
+    ablations: bool = False
 
     @property
     def threshold(self) -> float:
@@ -86,6 +88,8 @@ def evaluate(options: Options) -> int:
     if releases:
         _print_releases(releases, weights, options)
     _print_errors(pairs, confidences, options.errors)
+    if options.ablations:
+        _print_ablations(pairs, options.threshold)
     return 0
 
 
@@ -111,8 +115,7 @@ def _weights(pairs: Sequence[Pair], releases: Sequence[LabelledRelease], options
             return lambda _: fitted
     if not options.held_out:
         return lambda _: Weights(WEIGHTS, STANDING)
-    artists = sorted({each.artist for each in pairs} | {each.artist for each in releases})
-    folds = fold_of(artists, FOLDS)
+    folds = _folds(pairs, releases)
     by_fold = []
     for fold in range(FOLDS):
         print(f"fitting without fold {fold + 1} of {FOLDS}", file=sys.stderr)
@@ -125,15 +128,22 @@ def _weights(pairs: Sequence[Pair], releases: Sequence[LabelledRelease], options
     return lambda artist: by_fold[folds[artist]]
 
 
+def _folds(pairs: Sequence[Pair], releases: Sequence[LabelledRelease]) -> dict[str, int]:
+    """By artist."""
+    return fold_of(sorted({each.artist for each in pairs} | {each.artist for each in releases}), FOLDS)
+
+
 def _fit(pairs: Sequence[Pair], releases: Sequence[LabelledRelease]) -> Weights:
     """Of the standing the present weights where there are no releases."""
-    examples = [
-        Example({name: value for name, value, _ in evidence(each.track, each.candidate, each.release)}, each.is_match)
-        for each in pairs
-    ]
-    of_pairs = fit(examples, SIGNS)
+    of_pairs = fit([_example(each) for each in pairs], SIGNS)
     chosen = [example for each in releases for example in _chosen(each, of_pairs)]
     return Weights(of_pairs, fit(chosen, STANDING_SIGNS) if chosen else STANDING)
+
+
+def _example(pair: Pair, without: str | None = None) -> Example:
+    """Without the evidence of a kind."""
+    found = evidence(pair.track, pair.candidate, pair.release)
+    return Example({name: value for name, value, _ in found if not (without and is_of(without, name))}, pair.is_match)
 
 
 def _chosen(labelled: LabelledRelease, of_pairs: Mapping[str, float]) -> Iterable[Example]:
@@ -228,3 +238,29 @@ def _print_errors(pairs: Sequence[Pair], confidences: Sequence[float], count: in
         print(f"  {wanted}  [{clock(track.duration_s)}]")
         print(f"  {clipped(candidate.title, WIDTH)}  [{clock(candidate.duration_s)}]")
         print("\n".join(as_lines(score(track, candidate, pair.release).reasons)))
+
+
+def _print_ablations(pairs: Sequence[Pair], threshold: float) -> None:
+    """How good confidences of unknown artists are where a kind of evidence is left out of the fit."""
+    sources = sorted({each.source for each in pairs if each.is_match})
+    of_sources = "".join(f"{source:>14}" for source in sources)
+    print(f"\n{'held out, and without':<30}{'F1':>8}{'AP':>8}{'ECE':>8}{of_sources}  (F1)")
+    for kind in (None, *KINDS):
+        print(f"fitting without {kind or 'an artist alone'}", file=sys.stderr)
+        confidences = _held_out_confidences(pairs, kind)
+        found = measure([each.is_match for each in pairs], confidences, threshold)
+        of_sources = "".join(
+            f"{measure(*_of(pairs, confidences, [each.source == source for each in pairs]), threshold).f1:>14.3f}"
+            for source in sources
+        )
+        shares = (found.f1, found.average_precision, found.calibration_error)
+        print(f"{kind or '(nothing)':<30}" + "".join(f"{share:>8.3f}" for share in shares) + of_sources, flush=True)
+
+
+def _held_out_confidences(pairs: Sequence[Pair], without: str | None) -> list[float]:
+    folds, examples = _folds(pairs, ()), [_example(each, without) for each in pairs]
+    by_fold = [
+        fit([each for each, pair in zip(examples, pairs, strict=True) if folds[pair.artist] != fold], SIGNS)
+        for fold in range(FOLDS)
+    ]
+    return [score(each.track, each.candidate, each.release, by_fold[folds[each.artist]]).confidence for each in pairs]
