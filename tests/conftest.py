@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
-import asyncpg
 import hypothesis
 import pytest
 import structlog
@@ -26,6 +24,7 @@ from proxy.app import make_app
 from proxy.commands.processes import NOBODY
 from proxy.server import Runner
 from proxy.settings import OFFICIAL_YOUTUBE_API_URL, Settings
+from tests.fresh_databases import FreshDatabases
 from tests.simulated_discogs import Catalogue, SimulatedDiscogs
 
 hypothesis.settings.register_profile(
@@ -35,69 +34,37 @@ hypothesis.settings.load_profile("any machine")
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
 STORE = "vinyl_den"
-TEMPLATE = "with_our_schema"
-
-_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
 def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One embedded server for the whole run; each test gets a database of its own in it."""
+    """One embedded server for the whole run; see `databases`."""
     server = EmbeddedPostgres(tmp_path_factory.mktemp("pg"))
     with pytest.MonkeyPatch.context() as settings:
         settings.setitem(SETTINGS, "fsync", "off")  # what the tests write need not outlive the machine's power
         dsn = asyncio.run(server.start())
-    asyncio.run(make_template(dsn))
     yield dsn
     asyncio.run(server.stop())
 
 
-async def make_template(postgres_dsn: str) -> None:
-    """Copying a database that has our schema takes half the work of applying it to an empty one."""
-    async with connected_to_server(postgres_dsn) as server:
-        await server.execute(f"CREATE DATABASE {TEMPLATE}")
-    async with connected(with_database(postgres_dsn, TEMPLATE)):
-        pass
+@pytest.fixture(scope="session")
+def databases(postgres_dsn: str) -> FreshDatabases:
+    found = FreshDatabases(postgres_dsn)
+    asyncio.run(found.make_template())
+    return found
 
 
 @pytest.fixture
-async def database_dsn(postgres_dsn: str) -> AsyncIterator[str]:
-    async with new_database(postgres_dsn) as dsn:
+async def database_dsn(databases: FreshDatabases) -> AsyncIterator[str]:
+    async with databases.new() as dsn:
         yield dsn
 
 
 @pytest.fixture
-async def empty_database_dsn(postgres_dsn: str) -> AsyncIterator[str]:
+async def empty_database_dsn(databases: FreshDatabases) -> AsyncIterator[str]:
     """One without our schema."""
-    async with new_database(postgres_dsn, "template0") as dsn:
+    async with databases.empty() as dsn:
         yield dsn
-
-
-@asynccontextmanager
-async def new_database(postgres_dsn: str, template: str = TEMPLATE) -> AsyncIterator[str]:
-    """A copy of `template` in the server at `postgres_dsn`; gone in the end."""
-    name = f"test_{next(_numbers)}"
-    async with connected_to_server(postgres_dsn) as server:
-        await server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-        try:
-            yield with_database(postgres_dsn, name)
-        finally:
-            await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@asynccontextmanager
-async def connected_to_server(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(postgres_dsn)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-def with_database(dsn: str, name: str) -> str:
-    head, _, tail = dsn.rpartition("/discogs_proxy")
-    assert head
-    return f"{head}/{name}{tail}"
 
 
 @pytest.fixture

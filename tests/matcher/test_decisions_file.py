@@ -16,7 +16,7 @@ from matcher.decisions import Action
 from matcher.decisions_file import BadDecision, Decision, Outcome, decisions_of_people, merged_one, parse, parsed
 from matcher.models import ProcessingStatus
 from proxy.adapters.database import connected
-from tests.conftest import new_database
+from tests.fresh_databases import FreshDatabases
 from tests.matcher.test_decisions import OWN, A, B, decide, id_of, live_urls, rows, set_url
 from tests.matcher.test_store import audio_of, execute, judged, persist, row
 
@@ -74,10 +74,10 @@ async def test_what_was_approved_since_is_not_joined_by_what_was_approved_before
     assert await live_urls(database) == [A]
 
 
-async def test_a_word_taken_back_is_taken_back_elsewhere_too(database: Database, postgres_dsn: str) -> None:
+async def test_a_word_taken_back_is_taken_back_elsewhere_too(database: Database, databases: FreshDatabases) -> None:
     await persist(database, 1, judged("a", 0, url=A))
     await decide(database, decisions.reject, await id_of(database, A))
-    async with new_database(postgres_dsn) as dsn, connected(dsn, connections=2) as other:
+    async with databases.new() as dsn, connected(dsn, connections=2) as other:
         await persist(other, 1, judged("a", 0, url=A))
         assert await merge(other, *await written(database)) == [Outcome.MERGED]
         assert await live_urls(other) == []
@@ -88,9 +88,9 @@ async def test_a_word_taken_back_is_taken_back_elsewhere_too(database: Database,
 
 
 async def test_that_a_release_has_no_audio_travels_and_so_does_its_undoing(
-    database: Database, postgres_dsn: str
+    database: Database, databases: FreshDatabases
 ) -> None:
-    async with new_database(postgres_dsn) as dsn, connected(dsn, connections=2) as other:
+    async with databases.new() as dsn, connected(dsn, connections=2) as other:
         for each in (database, other):
             await persist(each, 1, judged("a", 0, url=A))
         async with database.transaction() as connection:

@@ -29,7 +29,8 @@ from yarl import URL
 from proxy import keys
 from proxy.adapters.responses import FILE_NAME
 from proxy.settings import Settings
-from tests.conftest import STORE, Proxy, new_database, running_proxy
+from tests.conftest import STORE, Proxy, running_proxy
+from tests.fresh_databases import FreshDatabases
 from tests.proxy.crowd import (
     CREDENTIALS,
     MARKER,
@@ -290,7 +291,7 @@ async def database_rows(dsn: str) -> list[tuple[object, ...]]:
 async def test_nobody_sees_what_is_not_theirs(
     operator: str,
     oracle: Oracle,
-    postgres_dsn: str,
+    databases: FreshDatabases,
     tmp_path_factory: pytest.TempPathFactory,
     seed: int,
     foreign: str,
@@ -314,7 +315,7 @@ async def test_nobody_sees_what_is_not_theirs(
     }
     async with (
         log_lines() as logs,
-        new_database(postgres_dsn) as dsn,
+        databases.new() as dsn,
         running_proxy(Settings.from_environment(environment | OPERATORS[operator] | views), dsn) as proxy,
     ):
         found = await leaks_to(crowd[::2], proxy, oracle)

@@ -17,16 +17,16 @@ from proxy.adapters import backup
 from proxy.adapters.archive import ArchiveError, ArchiveWriter, Footer, Header, TableHead, verify
 from proxy.adapters.backup import BackupFailed, back_up, copy_before, load, our_tables, plain_connection
 from proxy.adapters.database import SCHEMA_FILE, DatabaseUnusable, apply_schema, our_schema
-from tests.conftest import new_database
+from tests.fresh_databases import FreshDatabases
 from tests.proxy.adapters.databases import connection_to, contents, files, fill, needs_15, postgres_15, with_schema
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-async def other_dsn(postgres_dsn: str) -> AsyncIterator[str]:
+async def other_dsn(databases: FreshDatabases) -> AsyncIterator[str]:
     """A second database with our schema."""
-    async with new_database(postgres_dsn) as dsn:
+    async with databases.new() as dsn:
         yield dsn
 
 
