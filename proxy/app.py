@@ -255,6 +255,8 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         named,
         record=record_listings if settings.webhook_url else record_nothing,
         content_max_age_s=settings.content_max_age_ms / 1000,
+        interval_s=settings.new_listing_check_interval_ms / 1000,
+        may_check=lambda username: app[keys.SCHEDULER].may_check(username),
     )
     app[keys.SCHEDULER] = Scheduler(database, checks, demand, discogs_api, app[keys.METRICS], pace(settings), named)
     app[keys.RELEASES] = releases
@@ -268,8 +270,6 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         orders,
         checks,
         app[keys.SCHEDULER].is_tracked,
-        app[keys.SCHEDULER].may_check,
-        interval_s=settings.new_listing_check_interval_ms / 1000,
         content_max_age_s=settings.content_max_age_ms / 1000,
         deadline_s=settings.upstream_deadline_ms / 1000,
         now=lambda: copies.now(),
@@ -288,7 +288,6 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         counts,
         app[keys.SCHEDULER].is_tracked,
         settings.discogs_api_url,
-        fresh_for_s=settings.new_listing_check_interval_ms / 1000,
         audited_each_s=settings.inventory_sync_interval_ms / 1000,
         content_max_age_s=settings.content_max_age_ms / 1000,
         deadline_s=settings.upstream_deadline_ms / 1000,

@@ -400,10 +400,8 @@ class Day:
     def _load_from_mirror(self, store: Store, place: int) -> None:
         held, may_check = self.now < store.held_until, store.scheduled(self.now).may_check
         store.replaced[int(self.now // HOUR_S)] += 1
-        way = way_of(self.now - store.checked_at, PACE.check_s, PACE.content_max_age_s, held=held)
-        if way in (Way.WHILE_CHECKED, Way.AFTER_CHECK) and not may_check:
-            way = Way.UPSTREAM
-        match way:
+        ago_s = self.now - store.checked_at
+        match way_of(ago_s, PACE.check_s, PACE.content_max_age_s, held=held, may_check=may_check):
             case Way.FRESH:
                 store.shown_at = self.now
             case Way.WHILE_CHECKED:
@@ -416,7 +414,7 @@ class Day:
             case Way.IF_CHECK_FAILS:
                 self.told.stale += 1
                 store.shown_at = self.now
-            case Way.UPSTREAM:
+            case Way.UPSTREAM | Way.UNPAID:
                 store.replaced[int(self.now // HOUR_S)] -= 1
                 self._load_past_the_mirror(store, place)
 

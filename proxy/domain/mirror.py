@@ -33,6 +33,8 @@ class Way(Enum):
     """The request waits for the check; where that fails, or takes too long, as the mirror is."""
     IF_CHECK_FAILS = auto()
     """As the mirror is: a check failed a moment ago."""
+    UNPAID = auto()
+    """Without a check, though one is due: those of the store have cost all that they may cost in a day."""
     UPSTREAM = auto()
     """From upstream: nothing says that the mirror is true."""
 
@@ -44,14 +46,20 @@ def way_of(
     *,
     purged: bool = False,
     held: bool = False,
+    may_check: bool = True,
 ) -> Way:
-    """`checked_ago_s` None: it never was. `purged`: an operator does not trust it; `held`: a check has just failed."""
+    """`checked_ago_s` None: it never was. `purged`: an operator does not trust it; `held`: a check has just failed.
+
+    `may_check`: its checks have cost less than they may.
+    """
     if checked_ago_s is None or purged or not may_leave(checked_ago_s, content_max_age_s):
         return Way.UPSTREAM
     if checked_ago_s < interval_s:
         return Way.FRESH
     if held:
         return Way.IF_CHECK_FAILS
+    if not may_check:
+        return Way.UNPAID
     return Way.WHILE_CHECKED if checked_ago_s < interval_s * GRACE else Way.AFTER_CHECK
 
 

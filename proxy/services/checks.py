@@ -22,6 +22,7 @@ from proxy.adapters.upstream import Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.delta import Shown
 from proxy.domain.hold_down import HOLD_DOWN_S, HoldDown
+from proxy.domain.mirror import Way, way_of
 from proxy.errors import Degraded, NotFound, ProxyError, UpstreamBroken
 from proxy.services.comparison import Comparison
 from proxy.services.long_stores import LongStores
@@ -91,6 +92,9 @@ class CheckService:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     record: RecordListings = record_nothing
     content_max_age_s: float = SIX_HOURS_S
+    interval_s: float = 60.0
+    may_check: Callable[[str], bool] = lambda _: True
+    """Whether the store's checks have cost less than they may."""
     shown: Shown = SHOWN
     _comparison: Comparison = field(init=False)
     _sweep: Sweep = field(init=False)
@@ -116,6 +120,17 @@ class CheckService:
 
     def is_held(self, username: str) -> bool:
         return self._held.holds(username, self.now().timestamp())
+
+    def way(self, state: StoreState) -> Way:
+        """How a request for the store is answered: the one rule by which requests of any shape begin checks."""
+        return way_of(
+            (self.now() - state.checked_at).total_seconds() if state.checked_at else None,
+            self.interval_s,
+            self.content_max_age_s,
+            purged=state.purged,
+            held=self.is_held(state.username),
+            may_check=self.may_check(state.username),
+        )
 
     def check(self, username: str, lane: Lane, request_id: str, *, audits: int = 0, renew: bool = False) -> Check:
         """The running check of the store, or a new one.

@@ -21,7 +21,7 @@ from proxy.adapters.mirror import MirrorRow, StoreState
 from proxy.domain.budget import Lane
 from proxy.domain.hold_down import HoldDown
 from proxy.domain.lifetimes import Use, may_leave
-from proxy.domain.mirror import MirrorPage, Way, page_asked_for, pagination, way_of
+from proxy.domain.mirror import MirrorPage, Way, page_asked_for, pagination
 from proxy.domain.policy import MIRROR, Decision, Source
 from proxy.domain.request import ShopRequest
 from proxy.domain.schedule import PAGES_MAX, pages_of, renewal_pays
@@ -80,8 +80,6 @@ class MirrorService:
     orders: Orders
     checks: CheckService
     is_tracked: Callable[[str], bool]
-    may_check: Callable[[str], bool]
-    interval_s: float
     content_max_age_s: float
     deadline_s: float
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -140,10 +138,7 @@ class MirrorService:
         view = await self._view(asked)
         if isinstance(view, AskUpstream):
             return view
-        way = self._way(view.state)
-        if way in (Way.WHILE_CHECKED, Way.AFTER_CHECK) and not self.may_check(asked.username):
-            return AskUpstream()
-        match way:
+        match self.checks.way(view.state):
             case Way.FRESH:
                 return self._shown(view, Use.FRESH)
             case Way.WHILE_CHECKED:
@@ -153,6 +148,8 @@ class MirrorService:
                 return self._shown(view, Use.IF_UPSTREAM_FAILS)
             case Way.AFTER_CHECK:
                 return await self._after_check(asked, request_id)
+            case Way.UNPAID:
+                return AskUpstream()
             case Way.UPSTREAM:
                 return FILL if view.state.purged else RENEW
 
@@ -164,18 +161,9 @@ class MirrorService:
         view = await self._view(asked)
         if isinstance(view, AskUpstream):
             return view
-        if self._way(view.state) is Way.FRESH:
+        if self.checks.way(view.state) is Way.FRESH:
             return self._shown(view, Use.FRESH, waited=True)
         return self._shown(view, Use.IF_UPSTREAM_FAILS)
-
-    def _way(self, state: StoreState) -> Way:
-        return way_of(
-            self._ago_s(state.checked_at) if state.checked_at else None,
-            self.interval_s,
-            self.content_max_age_s,
-            purged=state.purged,
-            held=self.checks.is_held(state.username),
-        )
 
     # --- checks ---
 
@@ -248,14 +236,14 @@ class MirrorService:
         head: dict[str, object] = {"pagination": pagination(page, items, urls, request.raw_query)}
         oldest = min((row.fetched_at for row in view.rows), default=checked_at)
         fresh_until = min(
-            checked_at + timedelta(seconds=self.interval_s), oldest + timedelta(seconds=self.content_max_age_s)
+            checked_at + timedelta(seconds=self.checks.interval_s), oldest + timedelta(seconds=self.content_max_age_s)
         )
         reusable_until = fresh_until if use is Use.FRESH else None
         return FromMirror(200, head, view.rows, view.known, view.order.seller, decision, checked_at, reusable_until)
 
     def _decision(self, checked_at: datetime, use: Use, *, waited: bool) -> Decision:
         age_s = max(0.0, self._ago_s(checked_at))
-        ttl_s = self.interval_s - age_s
+        ttl_s = self.checks.interval_s - age_s
         if waited:
             return Decision(Source.MISS, age_s, ttl_s, detail=MIRROR, forwarded="stale")
         if use is Use.FRESH:

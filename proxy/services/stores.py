@@ -14,8 +14,9 @@ from proxy.adapters import mirror
 from proxy.adapters.mirror import FeedRow, StoreState
 from proxy.adapters.upstream import Trace
 from proxy.domain.budget import Lane
-from proxy.domain.lifetimes import CLOCK_SKEW_S, Use, may_leave
+from proxy.domain.lifetimes import CLOCK_SKEW_S, GRACE, Use, may_leave
 from proxy.domain.merge import Audience, cache_stats
+from proxy.domain.mirror import Way
 from proxy.domain.paging import Page
 from proxy.domain.policy import MIRROR, Decision, Source
 from proxy.domain.schedule import CHECKS_AT_ONCE
@@ -98,7 +99,6 @@ class StoreService:
     counts: PersistedCounts
     is_tracked: Callable[[str], bool]
     upstream_origin: str
-    fresh_for_s: float
     audited_each_s: float
     content_max_age_s: float
     deadline_s: float
@@ -147,17 +147,34 @@ class StoreService:
             shown = replace(await self._look(username), waited=True)
             if not shown.ids and shown.total:
                 raise Degraded("What is stored of the store is too old to be shown.", AGAIN_S)
-        elif (self._is_due(shown.state) or shown.aged) and not self.checks.is_held(username):
-            is_late = shown.state.is_mirrored and self._age_s(shown.state) >= 2 * self.fresh_for_s
-            check = await self._begin(shown, Lane.SHOPPER if is_late else Lane.CHECK, trace)
-            if is_late and await check.ended(self.deadline_s) and check.error is None:
+        elif (lane := self._lane_of_check(shown)) is not None:
+            check = await self._begin(shown, lane, trace)
+            if lane is Lane.SHOPPER and await check.ended(self.deadline_s) and check.error is None:
                 shown = replace(await self._look(username), waited=True)
         return shown
+
+    def _lane_of_check(self, shown: _Shown) -> Lane | None:
+        """Of the check that is to begin now, None of none; who asks waits for one in the shoppers' lane.
+
+        What is too old to be shown is read again whatever that costs, as less than the store would be shown.
+        """
+        if self.checks.is_held(shown.state.username):
+            return None
+        match self.checks.way(shown.state):
+            case Way.FRESH | Way.IF_CHECK_FAILS | Way.UNPAID:
+                return Lane.CHECK if shown.aged else None
+            case Way.WHILE_CHECKED:
+                return Lane.CHECK
+            case Way.AFTER_CHECK:
+                return Lane.SHOPPER
+            case Way.UPSTREAM:
+                is_late = shown.state.is_mirrored and self._age_s(shown.state) >= GRACE * self.checks.interval_s
+                return Lane.SHOPPER if is_late else Lane.CHECK
 
     async def _followed(self, known: Sequence[StoreState], trace: Trace) -> list[_Shown]:
         """Those of the known stores that are tracked. They count as asked for; the stalest are checked behind."""
         followed = [_Shown(each, (), 0, 0, None) for each in known if self.is_tracked(each.username)]
-        due = [each for each in followed if self._is_due(each.state) and not self.checks.is_held(each.state.username)]
+        due = [each for each in followed if self._lane_of_check(each)]
         for each in sorted(due, key=lambda shown: self._age_s(shown.state), reverse=True)[:CHECKS_AT_ONCE]:
             await self._begin(each, Lane.CHECK, trace)
         return followed
@@ -203,9 +220,6 @@ class StoreService:
     def _since_s(self, moment: datetime | None) -> float:
         return (self.now() - moment).total_seconds() if moment else float("inf")
 
-    def _is_due(self, state: StoreState) -> bool:
-        return state.purged or not -CLOCK_SKEW_S <= self._age_s(state) < self.fresh_for_s
-
     async def _begin(self, shown: _Shown, lane: Lane, trace: Trace) -> Check:
         """A check, or a sweep where rows are too old: only a page that holds a row renews it."""
         state = shown.state
@@ -240,15 +254,11 @@ class StoreService:
             return Decision(Source.MISS)
         if shown.waited:
             return Decision(Source.MISS, age_s=max(0.0, age_s))
-        stale, detail = self._is_due(state), MIRROR
-        if stale:
-            detail = Use.IF_UPSTREAM_FAILS if self.checks.is_held(state.username) else Use.WHILE_RENEWED
-        return Decision(
-            Source.STALE if stale else Source.HIT,
-            age_s=max(0.0, age_s),
-            ttl_s=self.fresh_for_s - age_s,
-            detail=detail,
-        )
+        way, ttl_s, age_s = self.checks.way(state), self.checks.interval_s - age_s, max(0.0, age_s)
+        if way is Way.FRESH:
+            return Decision(Source.HIT, age_s, ttl_s, detail=MIRROR)
+        detail = Use.IF_UPSTREAM_FAILS if self.checks.is_held(state.username) else Use.WHILE_RENEWED
+        return Decision(Source.STALE, age_s, ttl_s, detail=MIRROR if way is Way.UNPAID else detail)
 
     # --- bodies ---
 

@@ -424,7 +424,7 @@ async def test_who_waited_for_a_call_of_somebody_else_makes_a_renewal_pay_no_soo
 
 
 async def test_a_store_whose_checks_have_cost_too_much_is_asked_for_page_by_page(shop: Shop) -> None:
-    shop.proxy.app[keys.MIRROR].may_check = lambda _: False
+    shop.proxy.app[keys.CHECKS].may_check = lambda _: False
     assert "detail=mirror" in status_of((await shop.get("page=1"))[0])
     for calls, minutes in ((1, 1.5), (2, 30)):
         later(shop.proxy, minutes * MINUTE)

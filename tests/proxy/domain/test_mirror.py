@@ -64,6 +64,8 @@ def test_by_the_age_of_its_last_check_the_mirror_answers_at_once_or_after_a_chec
     assert way_of(checked_ago_s, 60, 21_600, purged=True) is Way.UPSTREAM
     after_a_failure = {Way.FRESH: way, Way.UPSTREAM: way}.get(way, Way.IF_CHECK_FAILS)
     assert way_of(checked_ago_s, 60, 21_600, held=True) is after_a_failure
+    unpaid = {Way.FRESH: way, Way.UPSTREAM: way}.get(way, Way.UNPAID)
+    assert way_of(checked_ago_s, 60, 21_600, may_check=False) is unpaid
 
 
 def test_an_interval_longer_than_content_may_be_shown_does_not_prolong_that() -> None:

@@ -157,6 +157,32 @@ async def test_a_store_that_nobody_asked_for_in_a_while_is_checked_before_it_is_
     assert "hit" not in response.headers["Cache-Status"]
 
 
+@pytest.mark.parametrize("path", [PATH, f"{PATH}?page=1", f"/api/feed?stores={STORE}", "/api/feed"])
+async def test_a_store_whose_checks_have_cost_too_much_is_shown_as_it_is_known(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs, database_dsn: str, path: str
+) -> None:
+    proxy = await start_proxy(STORES=STORE)
+    await whole(proxy)
+    await checked(proxy)
+    connection = await asyncpg.connect(database_dsn)
+    await connection.execute("UPDATE stores SET checked_at = now() - interval '1 hour'")
+    await connection.execute(
+        "INSERT INTO store_hours (store_username, hour, check_calls) VALUES ($1, date_trunc('hour', now()), 1000)"
+        " ON CONFLICT (store_username, hour) DO UPDATE SET check_calls = 1000",
+        STORE,
+    )
+    await connection.close()
+    await proxy.app[keys.SCHEDULER].watched()
+    before = len(discogs.calls)
+    for _ in range(2):
+        response, body = await proxy.get(path)
+        assert response.status == 200
+        assert len(json.loads(body)["results"]) >= 50
+        assert re.match(r"discogs-proxy; hit; ttl=-\d+; detail=mirror", response.headers["Cache-Status"])
+    await checked(proxy)
+    assert len(discogs.calls) == before
+
+
 async def test_a_failing_upstream_is_no_empty_store(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
     proxy = await start_proxy(UPSTREAM_DEADLINE="500")
     discogs.add_fault(Fault(kind="html", status=200))
