@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, KeysView
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
 
 from proxy.adapters.budget_log import BudgetLog, Turn
-from proxy.domain.budget import WINDOW_S, Budget, Lane, Queue, Reservation
+from proxy.domain.budget import WINDOW_S, Budget, Errand, Lane, Queue, Reservation
 from proxy.errors import BudgetExhausted
 
 TURN_AT_MOST_S = 1.0
@@ -31,11 +31,20 @@ LOG_AGAIN_S = 3.0
 
 log = structlog.get_logger()
 
-Waiter = asyncio.Future[Reservation]
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    errand: Errand
+    identified: bool
+    given: asyncio.Future[Reservation]
+
+    @property
+    def queue(self) -> Queue:
+        return Queue(self.errand.lane_now, self.identified)
 
 
 class _Admitted(NamedTuple):
-    waiter: Waiter
+    waiter: _Waiter
     reservation: Reservation
 
 
@@ -51,7 +60,8 @@ class Lanes:
     clock: Callable[[], float] = time.monotonic
     on_waited: Callable[[Lane, float], None] = lambda *_: None
     on_refused: Callable[[Lane], None] = lambda _: None
-    _queues: dict[Queue, deque[Waiter]] = field(default_factory=dict)
+    _waiting: list[_Waiter] = field(default_factory=list)
+    """In the order in which they came."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _seen_at: float = float("-inf")
     _log_away_until: float = float("-inf")
@@ -59,30 +69,34 @@ class Lanes:
     _dispatcher: asyncio.Task[None] | None = None
     _telling: asyncio.Task[None] | None = None
 
-    async def reserve(self, lane: Lane, *, identified: bool, until: float) -> Reservation:
+    async def reserve(self, errand: Errand, *, identified: bool, until: float) -> Reservation:
         """Wait until `until` at most (seconds of our clock), then raise BudgetExhausted."""
-        queue, began = Queue(lane, identified), self.clock()
-        if self._is_free_at_once(queue, began):
-            return self.budget.take(queue, began)
-        waiter: Waiter = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(queue, deque()).append(waiter)
+        waiter, began = _Waiter(errand, identified, asyncio.get_running_loop().create_future()), self.clock()
+        if self._is_free_at_once(waiter.queue, began):
+            return self.budget.take(waiter.queue, began)
+        self._waiting.append(waiter)
         self._look_again()
         try:
             async with asyncio.timeout(max(0.0, until - began)):
-                return await waiter
+                return await waiter.given
         except TimeoutError:
             self._unwanted(waiter)
-            self.on_refused(lane)
+            self.on_refused(errand.lane_now)
             raise BudgetExhausted(
                 "You are making requests too quickly.",
-                self.budget.promise(identified, self.clock()) if lane is Lane.SHOPPER else WINDOW_S,
+                self.budget.promise(identified, self.clock()) if errand.lane_now is Lane.SHOPPER else WINDOW_S,
             ) from None
         except asyncio.CancelledError:
             self._unwanted(waiter)
             raise
         finally:
-            self._leave(queue, waiter)
-            self.on_waited(lane, self.clock() - began)
+            self._drop_those_who_left(waiter)
+            self.on_waited(errand.lane_now, self.clock() - began)
+
+    def hurry(self, errand: Errand) -> None:
+        """A shopper waits for it."""
+        errand.is_awaited = True
+        self._look_again()
 
     def release(self, reservation: Reservation) -> None:
         """The call has ended."""
@@ -111,11 +125,16 @@ class Lanes:
     def _is_free_at_once(self, queue: Queue, now: float) -> bool:
         """Nobody waits, and nobody else needs to be asked."""
         alone = self.shared is None or not self.budget.limits[queue.identified]
-        return alone and not self._queues and self.budget.admit({queue}, now) == queue
+        return alone and not self._waiting and self.budget.admit({queue}, now) == queue
+
+    @property
+    def _queues(self) -> KeysView[Queue]:
+        """Whose first call came first is first."""
+        return dict.fromkeys(each.queue for each in self._waiting).keys()
 
     def _look_again(self) -> None:
         self._changed.set()
-        if self._queues and (self._dispatcher is None or self._dispatcher.done()):
+        if self._waiting and (self._dispatcher is None or self._dispatcher.done()):
             self._dispatcher = asyncio.create_task(self._dispatch(), name="lanes")
 
     async def _dispatch(self) -> None:
@@ -133,7 +152,7 @@ class Lanes:
     async def _admit(self) -> _Admitted | float:
         """Who may go next, written into the log before he does; or how long nobody may."""
         now = self.clock()
-        chosen = self.budget.admit(self._queues.keys(), now)
+        chosen = self.budget.admit(self._queues, now)
         if self.shared is None or (isinstance(chosen, Queue) and not self.budget.limits[chosen.identified]):
             return self._take()
         if now < self._log_away_until:
@@ -160,15 +179,12 @@ class Lanes:
     @property
     def is_awaited(self) -> bool:
         """Somebody waits for budget."""
-        return bool(self._queues)
+        return bool(self._waiting)
 
     def by_lane(self) -> dict[Lane, tuple[int, int]]:
         """How many calls of each lane count now, and how many wait in this process."""
-        counted = self.budget.counted(self.clock())
-        return {
-            lane: (counted[lane], sum(len(waiting) for queue, waiting in self._queues.items() if queue.lane is lane))
-            for lane in Lane
-        }
+        counted, waiting = self.budget.counted(self.clock()), Counter(each.queue.lane for each in self._waiting)
+        return {lane: (counted[lane], waiting[lane]) for lane in Lane}
 
     def _see(self, turn: Turn) -> None:
         self.budget.sharers = 1
@@ -184,35 +200,30 @@ class Lanes:
     def _take(self) -> _Admitted | float:
         if not self._drop_those_who_left():
             return 0.0
-        chosen = self.budget.admit(self._queues.keys(), self.clock())
+        chosen = self.budget.admit(self._queues, self.clock())
         if isinstance(chosen, float):
             return chosen
-        return _Admitted(self._queues[chosen].popleft(), self.budget.take(chosen, self.clock()))
+        first = next(each for each in self._waiting if each.queue == chosen)
+        self._waiting.remove(first)
+        return _Admitted(first, self.budget.take(chosen, self.clock()))
 
     def _hand(self, admitted: _Admitted) -> None:
-        if admitted.waiter.done():
+        if admitted.waiter.given.done():
             self.give_back(admitted.reservation)
         else:
-            admitted.waiter.set_result(admitted.reservation)
+            admitted.waiter.given.set_result(admitted.reservation)
 
     # --- leaving ---
 
-    def _drop_those_who_left(self) -> bool:
+    def _drop_those_who_left(self, leaving: _Waiter | None = None) -> bool:
         """A waiter that was cancelled leaves by itself a moment later. True: somebody still waits."""
-        left = {queue: deque(each for each in waiting if not each.done()) for queue, waiting in self._queues.items()}
-        self._queues = {queue: waiting for queue, waiting in left.items() if waiting}
-        return bool(self._queues)
+        self._waiting = [each for each in self._waiting if each is not leaving and not each.given.done()]
+        return bool(self._waiting)
 
-    def _unwanted(self, waiter: Waiter) -> None:
+    def _unwanted(self, waiter: _Waiter) -> None:
         """The waiter was given a reservation in the very moment in which it gave up."""
-        if waiter.done() and not waiter.cancelled():
-            self.give_back(waiter.result())
-
-    def _leave(self, queue: Queue, waiter: Waiter) -> None:
-        waiting = self._queues.get(queue, deque())
-        if waiter in waiting:
-            waiting.remove(waiter)
-        self._drop_those_who_left()
+        if waiter.given.done() and not waiter.given.cancelled():
+            self.give_back(waiter.given.result())
 
     def _tell_others(self, reservation: Reservation) -> None:
         if self.shared is None or not reservation.counted:

@@ -17,7 +17,7 @@ from yarl import URL
 from matcher.domain.breaker import Breaker
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.single_flight import SingleFlight
-from proxy.domain.budget import Lane, Reservation
+from proxy.domain.budget import Errand, Lane, Reservation
 from proxy.domain.credentials import masked, without_credentials
 from proxy.domain.visibility import OperatorCredential, Using
 from proxy.domain.wire import BrokenBody, TooLong, Unpacker, decode_json, is_html
@@ -77,6 +77,8 @@ class Call:
     """How long background work waits for budget; None: a client is waiting, budget and answer share the deadline."""
     telling: bool = True
     """Its failure tells of an outage. False for a path that we do not know, where a client can bring one about."""
+    errand: Errand | None = None
+    """What it is made for, where a shopper may come to wait for that: its lane is then that of the errand."""
 
     @property
     def identified(self) -> bool:
@@ -221,7 +223,9 @@ class Upstream:
         """
         until = self._until(call) if until is None else until
         self._refuse_during_outage(call)
-        reservation = await self.lanes.reserve(call.lane, identified=call.identified, until=until)
+        errand = call.errand or Errand(call.lane)
+        reservation = await self.lanes.reserve(errand, identified=call.identified, until=until)
+        call = replace(call, lane=reservation.lane)
         try:
             self._refuse_during_outage(call)  # it may have begun, or its one probe, while we waited
             _refuse_an_upload_as_probe(call, reservation)

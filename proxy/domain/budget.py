@@ -80,6 +80,18 @@ class Queue(NamedTuple):
 
 
 @dataclass(eq=False, slots=True)
+class Errand:
+    """What calls are made for, in `lane`. Once a shopper waits for it they go as his, also one that waits already."""
+
+    lane: Lane
+    is_awaited: bool = False
+
+    @property
+    def lane_now(self) -> Lane:
+        return Lane.SHOPPER if self.is_awaited else self.lane
+
+
+@dataclass(eq=False, slots=True)
 class Reservation:
     """One call: it counts while it runs and until 60 seconds after `ended_at`. Times are of the budget's clock."""
 

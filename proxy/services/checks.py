@@ -19,7 +19,7 @@ from matcher.errors import DatabaseUnavailable
 from proxy.adapters import mirror
 from proxy.adapters.mirror import LeaseLost, StoreState
 from proxy.adapters.upstream import Trace, Upstream
-from proxy.domain.budget import Lane
+from proxy.domain.budget import Errand, Lane
 from proxy.domain.delta import Shown
 from proxy.domain.hold_down import HOLD_DOWN_S, HoldDown
 from proxy.domain.mirror import Way, way_of
@@ -51,6 +51,7 @@ log = structlog.get_logger()
 class Check:
     """A running check. `first_page` is set once there is something to show, or nothing more will come."""
 
+    errand: Errand
     first_page: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     error: ProxyError | DatabaseUnavailable | None = None
@@ -133,15 +134,17 @@ class CheckService:
         )
 
     def check(self, username: str, lane: Lane, request_id: str, *, audits: int = 0, renew: bool = False) -> Check:
-        """The running check of the store, or a new one.
+        """The running check of the store, or a new one. A shopper does not wait in a slower lane than his own.
 
         `username` is lower case, `audits` how many pages to read again, to `renew` is to sweep what is mirrored.
         """
         if username not in self._checks:
-            check = self._checks[username] = Check()
-            look = Look(username, lane, Trace(request_id), audits, renew, check.found, check.first_page)
+            check = self._checks[username] = Check(Errand(lane))
+            look = Look(username, check.errand, Trace(request_id), audits, renew, check.found, check.first_page)
             check.task = asyncio.create_task(self._run(look, check), name=f"check {username}")
             check.task.add_done_callback(lambda _: self._checks.pop(username, None))
+        elif lane is Lane.SHOPPER:
+            self.upstream.lanes.hurry(self._checks[username].errand)
         return self._checks[username]
 
     def running(self, username: str) -> Check | None:

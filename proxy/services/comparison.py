@@ -66,7 +66,7 @@ class Comparison:
                 step = next(iter(pages_in_doubt(step.order, unseen, items, self.pages.shown)), step)
             match step:
                 case PageOf():
-                    if (read := await self.pages.read_if_there(look, step, look.lane)) is None:
+                    if (read := await self.pages.read_if_there(look, step)) is None:
                         return False
                     pages[step] = read
                 case Contradiction():

@@ -33,7 +33,7 @@ class LongStores:
             found = await middle.middle(connection, look.username)
             began = (await doubts.doubts(connection, look.username)).at
         items = state.items if state and state.items else 0
-        if look.lane is Lane.SHOPPER or not has_middle(items, self.pages.shown):
+        if look.errand.lane_now is Lane.SHOPPER or not has_middle(items, self.pages.shown):
             return
         seen = set[int]()
         for _ in range(pages_now(found, look.audits, self.pages.shown)):
@@ -41,9 +41,7 @@ class LongStores:
             if found.is_read and not (found.orders and look.audits):
                 break
             try:
-                read = await self.pages.read(
-                    replace(look, lane=Lane.SWEEP), page_of_middle(found.page, self.pages.shown)
-                )
+                read = await self.pages.read(look.behind(), page_of_middle(found.page, self.pages.shown))
             except ProxyError as error:
                 log.warning("middle not read", store=look.username, error=str(error), request_id=look.trace.request_id)
                 await self._save(look, skipped(found, self.pages.shown))

@@ -13,7 +13,7 @@ from matcher.database import Connection
 from proxy.adapters import mirror
 from proxy.adapters.mirror import LeaseLost, MirrorRow
 from proxy.adapters.upstream import Call, Trace, Upstream
-from proxy.domain.budget import Lane
+from proxy.domain.budget import Errand, Lane
 from proxy.domain.delta import NEWEST, Observed, PageOf, Shown
 from proxy.domain.merge import listings_of, posted_of, release_id_of
 from proxy.domain.schedule import RENEW_FROM
@@ -30,7 +30,7 @@ ITEMS_MAX = 2_000_000
 SIX_HOURS_S = 6 * 3600.0
 
 PATIENCE_S = 120.0
-"""How long a call of a check or a sweep waits for budget when nobody waits for it."""
+"""How long a call of a check or a sweep waits for budget that was begun while nobody waited for it."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Look:
     """What a check works on, and by which lease."""
 
     username: str
-    lane: Lane
+    errand: Errand
     trace: Trace
     audits: int
     renew: bool
@@ -68,6 +68,10 @@ class Look:
         if self.token is None:
             raise LeaseLost
         return self.token
+
+    def behind(self) -> Look:
+        """For the pages that nobody waits for."""
+        return replace(self, errand=Errand(Lane.SWEEP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +106,10 @@ class StorePages:
         rich = {each: row for each, row in known.items() if row.fetched_at > since and not is_poor(row.body)}
         return tuple(_with_pictures(row, rich.get(row.listing_id)) for row in found)
 
-    async def read_if_there(self, look: Look, page: PageOf, lane: Lane) -> PageRead | None:
+    async def read_if_there(self, look: Look, page: PageOf) -> PageRead | None:
         """None beyond the last page: a store may have shrunk since the sweep began."""
         try:
-            return await self.read(replace(look, lane=lane), page)
+            return await self.read(look, page)
         except NotFound:
             if page == NEWEST:
                 raise
@@ -113,15 +117,15 @@ class StorePages:
 
     async def read(self, look: Look, page: PageOf) -> PageRead:
         """Raises NotFound for a store that is not there, ProxyError for what is no page."""
-        began = self.now()
-        waits = look.lane is Lane.SHOPPER
+        began, errand = self.now(), look.errand
         call = Call(
             "GET",
             f"/users/{quote(look.username, safe='')}/inventory?status=For+Sale&sort={page.sort}"
             f"&sort_order={'asc' if page.ascending else 'desc'}&per_page={self.shown.per_page}&page={page.number}",
-            look.lane,
+            errand.lane_now,
             Using.OPERATOR if self.upstream.operator else Using.NOBODY,
-            patience_s=None if waits else PATIENCE_S,
+            patience_s=None if errand.lane is Lane.SHOPPER else PATIENCE_S,
+            errand=errand,
         )
         body = public_inventory(inventory_page(await self.upstream.fetch(call, look.trace)))
         read = _page_read(body, look.username, page, began)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
@@ -11,7 +11,6 @@ from matcher import store
 from matcher.database import Connection, Database
 from matcher.store import Priority
 from proxy.adapters import mirror
-from proxy.domain.budget import Lane
 from proxy.domain.delta import NEWEST, PageOf
 from proxy.domain.webhook import is_told
 from proxy.errors import UpstreamBroken
@@ -36,7 +35,7 @@ class Sweep:
             page, swept = await mirror.swept(connection, look.username)
         ids, items, queued, last, shown = list(swept), None, 0, frozenset[int](), self.pages.shown
         while page < shown.last_page:
-            read = await self.pages.read_if_there(look, PageOf(page + 1), Lane.SWEEP if page else look.lane)
+            read = await self.pages.read_if_there(look.behind() if page else look, PageOf(page + 1))
             if read is None:
                 items = None
                 break
@@ -70,7 +69,7 @@ class Sweep:
 
     async def _items_of_end(self, look: Look, page: int) -> int:
         """How many listings there are, if `page` can be the last one. Raises UpstreamBroken if it cannot."""
-        items = (await self.pages.read(replace(look, lane=Lane.SWEEP), NEWEST)).observed.items
+        items = (await self.pages.read(look.behind(), NEWEST)).observed.items
         if page < self.pages.shown.last_page and items > page * self.pages.shown.per_page:
             raise UpstreamBroken(f"Discogs says that there is no page {page + 1} of {items} listings.")
         return items
@@ -81,7 +80,7 @@ class Sweep:
         shown = self.pages.shown
         is_longer = items > shown.last_page * shown.per_page  # else what is missing was missed: the comparison finds it
         while is_longer and len(ids) + len(end) < items and number <= self.pages.shown.last_page:
-            read = await self.pages.read_if_there(look, PageOf(number, ascending=True), Lane.SWEEP)
+            read = await self.pages.read_if_there(look.behind(), PageOf(number, ascending=True))
             if read is None:
                 break
             async with self.database.transaction() as connection:

@@ -15,7 +15,7 @@ from matcher.models import ProcessingStatus
 from proxy import __version__, keys
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.metrics import Metrics
-from proxy.domain.budget import Budget, Lane
+from proxy.domain.budget import Budget, Errand, Lane
 from proxy.domain.policy import Decision, Source, loaded_from
 from proxy.errors import BudgetExhausted
 from tests.conftest import STORE, Proxy, StartProxy
@@ -121,9 +121,9 @@ async def test_every_track_of_a_decided_release_is_counted_once(start_proxy: Sta
 async def test_a_call_that_gets_no_budget_is_counted() -> None:
     refused: list[Lane] = []
     lanes = Lanes(Budget.starting(1), on_refused=refused.append)
-    await lanes.reserve(Lane.SHOPPER, identified=False, until=lanes.clock() + 1)
+    await lanes.reserve(Errand(Lane.SHOPPER), identified=False, until=lanes.clock() + 1)
     with pytest.raises(BudgetExhausted):
-        await lanes.reserve(Lane.SHOPPER, identified=False, until=lanes.clock() + 0.01)
+        await lanes.reserve(Errand(Lane.SHOPPER), identified=False, until=lanes.clock() + 0.01)
     assert refused == [Lane.SHOPPER]
     await lanes.stop()
 

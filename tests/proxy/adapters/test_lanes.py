@@ -10,7 +10,7 @@ from matcher.database import Database
 from proxy.adapters.budget_log import BudgetLog
 from proxy.adapters.database import connected
 from proxy.adapters.lanes import Lanes
-from proxy.domain.budget import WINDOW_S, Budget, Lane, Reservation
+from proxy.domain.budget import WINDOW_S, Budget, Errand, Lane, Reservation
 from proxy.errors import BudgetExhausted
 from tests.relay import relayed
 
@@ -35,7 +35,7 @@ async def lanes_of(limit: int, log: BudgetLog | None = None, clock: Clock | None
 
 
 async def reserve(lanes: Lanes, lane: Lane = Lane.SHOPPER, within_s: float = SOON_S) -> Reservation:
-    return await lanes.reserve(lane, identified=True, until=lanes.clock() + within_s)
+    return await lanes.reserve(Errand(lane), identified=True, until=lanes.clock() + within_s)
 
 
 async def reserved(lanes: Lanes, times: int) -> list[Reservation]:
@@ -91,6 +91,20 @@ async def test_shoppers_go_before_background_work_that_came_earlier() -> None:
         lanes.release(Reservation(Lane.SHOPPER, clock.now))
         await asyncio.gather(*tasks)
         assert order == [Lane.SHOPPER, Lane.REFRESH]
+
+
+async def test_what_a_shopper_comes_to_wait_for_goes_as_his() -> None:
+    clock = Clock()
+    async with lanes_of(6, clock=clock) as lanes:
+        await reserve(lanes, Lane.CHECK)  # the next one of its kind goes later, a shopper's at once
+        errand = Errand(Lane.CHECK)
+        waiting = asyncio.create_task(lanes.reserve(errand, identified=True, until=clock.now + 5))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        assert lanes.by_lane()[Lane.CHECK] == (1, 1)
+        lanes.hurry(errand)
+        assert (await waiting).lane is Lane.SHOPPER
 
 
 async def test_a_waiter_that_was_cancelled_costs_nothing() -> None:

@@ -11,7 +11,7 @@ import pytest
 from matcher.database import Connection, Database
 from proxy import keys
 from proxy.adapters import mirror, tracking
-from proxy.domain.budget import Lane
+from proxy.domain.budget import Budget, Lane
 from proxy.domain.visibility import is_poor
 from proxy.errors import NotFound, UpstreamBroken
 from proxy.services import checks
@@ -173,6 +173,19 @@ async def test_two_processes_share_one_check(mirrored: Mirrored) -> None:
     tasks = [each.check(STORE, Lane.CHECK, "test").task for each in both]
     await asyncio.gather(*(task for task in tasks if task))
     assert len(mirrored.discogs.calls) - before == 1
+
+
+async def test_a_check_that_waits_for_budget_goes_at_once_when_a_shopper_joins(mirrored: Mirrored) -> None:
+    lanes = mirrored.checks.upstream.lanes
+    lanes.budget = Budget.starting(3)  # a call of a check each half minute, of shoppers when they come
+    assert await mirrored.check() == 1
+    waiting = mirrored.checks.check(STORE, Lane.CHECK, "test")
+    async with asyncio.timeout(10):
+        while not lanes.is_awaited:
+            await asyncio.sleep(0.005)
+    assert mirrored.checks.check(STORE, Lane.SHOPPER, "shop") is waiting
+    assert await waiting.ended(10)
+    assert waiting.result == "unchanged"
 
 
 async def test_a_store_whose_process_died_is_taken_over(mirrored: Mirrored) -> None:
