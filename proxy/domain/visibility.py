@@ -289,6 +289,10 @@ ANY_PICTURE = re.compile(PICTURE)
 FILLED_PICTURE = re.compile(PICTURE + rb'"[^"]')
 
 
+PICTURES = ("thumbnail", "images")
+"""Of the release that a listing sells."""
+
+
 def is_poor(body: bytes) -> bool:
     """There are places for pictures and all of them are empty, as Discogs shows them to who bears no credential."""
     return ANY_PICTURE.search(body) is not None and FILLED_PICTURE.search(body) is None
@@ -299,5 +303,5 @@ def with_pictures_of(rich: Mapping[str, object], poor: Mapping[str, object]) -> 
     release, known = poor.get("release"), rich.get("release")
     if not isinstance(release, dict) or not isinstance(known, dict) or release.get("id") != known.get("id"):
         return dict(poor)
-    pictures = {name: known[name] for name in ("thumbnail", "images") if name in release and known.get(name)}
+    pictures = {name: known[name] for name in PICTURES if name in release and known.get(name)}
     return {**poor, "release": {**release, **pictures}}

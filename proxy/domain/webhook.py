@@ -16,6 +16,7 @@ from uuid import UUID
 import orjson
 
 from proxy.domain.http_fields import http_date
+from proxy.domain.visibility import PICTURES, is_poor
 
 BATCH_MAX: Final = 100
 """Events. A body stays below the 20 kB that the specification recommends, or little above."""
@@ -108,17 +109,24 @@ def _of_release(kind: EventType, data: Mapping[str, object], stores: Collection[
 
 
 def is_told(before: bytes, after: bytes) -> bool:
-    """Whether a shop need know that a listing's JSON changed: who wants or has the release changes all the time."""
-    return before != after and _without_figures(before) != _without_figures(after)
+    """Whether a shop need know that a listing's JSON changed.
+
+    Who wants or has the release changes all the time; all pictures go and come with the credential that is shown.
+    """
+    if before == after:
+        return False
+    beside = {"stats", *PICTURES} if is_poor(before) or is_poor(after) else {"stats"}
+    return _without(beside, before) != _without(beside, after)
 
 
-def _without_figures(listing: bytes) -> object:
+def _without(beside: Collection[str], listing: bytes) -> object:
+    """The listing, but for these members of its release."""
     try:
         parsed = orjson.loads(listing)
     except orjson.JSONDecodeError:  # a lone surrogate
         return listing
     if isinstance(parsed, dict) and isinstance(release := parsed.get("release"), dict):
-        return parsed | {"release": {name: value for name, value in release.items() if name != "stats"}}
+        return parsed | {"release": {name: value for name, value in release.items() if name not in beside}}
     return parsed
 
 

@@ -54,12 +54,22 @@ def listing(price: float, want: int) -> bytes:
     return json.dumps({"id": 1, "price": {"value": price}, "release": release}).encode()
 
 
+def pictured(price: float, thumbnail: str) -> bytes:
+    """Without a credential Discogs shows the places of pictures empty."""
+    release = {"id": 1, "thumbnail": thumbnail, "images": [{"uri": thumbnail}] if thumbnail else []}
+    return json.dumps({"id": 1, "price": {"value": price}, "release": release}).encode()
+
+
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
         (listing(1, 1), listing(1, 1), False),
         (listing(1, 1), listing(1, 2), False),
         (listing(1, 1), listing(2, 1), True),
+        (pictured(1, "https://i/1"), pictured(1, ""), False),
+        (pictured(1, ""), pictured(1, "https://i/1"), False),
+        (pictured(1, "https://i/1"), pictured(2, ""), True),
+        (pictured(1, "https://i/1"), pictured(1, "https://i/2"), True),
         (b'{"a":"\\ud800"}', b'{"a":"\\ud801"}', True),
         (b'{"release":null}', b'{"release":{}}', True),
     ],

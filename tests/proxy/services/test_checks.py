@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -57,6 +57,28 @@ class Mirrored:
     def truth(self) -> list[int]:
         rows = self.discogs.catalogue.store(STORE).for_sale("listed", descending=True)
         return [row.id for row in rows]
+
+
+@dataclass
+class Told:
+    """What a shop would be told of a store's listings."""
+
+    added: list[int] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
+    changed: list[int] = field(default_factory=list)
+
+    async def __call__(
+        self,
+        connection: Connection,
+        username: str,
+        *,
+        added: Collection[int] = (),
+        removed: Collection[int] = (),
+        changed: Collection[int] = (),
+    ) -> None:
+        self.added += added
+        self.removed += removed
+        self.changed += changed
 
 
 @pytest.fixture
@@ -139,19 +161,8 @@ async def test_a_store_that_changes_while_it_is_swept_is_right_after_the_check(u
 
 async def test_what_a_sweep_missed_is_shown_all_the_while_and_not_told_as_gone(mirrored: Mirrored) -> None:
     """The first row of a page goes to the one before, which has been read, where something above it is sold."""
-    told: list[int] = []
-
-    async def record(
-        connection: Connection,
-        username: str,
-        *,
-        added: Collection[int] = (),
-        removed: Collection[int] = (),
-        changed: Collection[int] = (),
-    ) -> None:
-        told.extend([*added, *removed])
-
-    sweeping = CheckService(mirrored.database, mirrored.checks.upstream, lambda: None, record=record)
+    told = Told()
+    sweeping = CheckService(mirrored.database, mirrored.checks.upstream, lambda: None, record=told)
     mirrored.discogs.latency_ms = 20
     before, sold = await mirrored.shown(), mirrored.truth()[5]
     running = sweeping.check(STORE, Lane.SWEEP, "test", renew=True)
@@ -162,7 +173,7 @@ async def test_what_a_sweep_missed_is_shown_all_the_while_and_not_told_as_gone(m
         assert set(before) - set(await mirrored.shown()) <= {sold}
     assert running.error is None
     assert await mirrored.shown() == mirrored.truth()
-    assert told == [sold]
+    assert (told.added, told.removed) == ([], [sold])
 
 
 async def test_two_processes_share_one_check(mirrored: Mirrored) -> None:
@@ -278,7 +289,9 @@ async def test_while_the_credential_is_refused_rows_keep_their_pictures_until_th
         discogs.register_consumer("op-key", "op-secret")
         key = {"DISCOGS_CONSUMER_KEY": "op-key", "DISCOGS_CONSUMER_SECRET": "op-secret"}
         upstream = (await start_proxy(DISCOGS_API_URL=discogs.url, **key)).app[keys.UPSTREAM]
-        shop = Mirrored(discogs, CheckService(database, upstream, lambda: None), database, Churn(discogs.catalogue))
+        told = Told()
+        checking = CheckService(database, upstream, lambda: None, record=told)
+        shop = Mirrored(discogs, checking, database, Churn(discogs.catalogue))
         await shop.check()
         before = await shop.oldest()
         bare = sum(is_poor(body) for body in await bodies(shop))  # of releases that have none
@@ -291,9 +304,15 @@ async def test_while_the_credential_is_refused_rows_keep_their_pictures_until_th
         assert sum(is_poor(body) for body in found) == bare
         assert [b'"value":77.25' in body for body in found].count(True) == 1
         assert (await shop.oldest(), listing.price) == (before, 77.25)
+        assert told.changed == [listing.id]
         shop.checks.now = lambda: datetime.now(UTC) + timedelta(hours=5, minutes=30)
         await shop.check(audits=2)
         assert all(is_poor(body) for body in await bodies(shop))
+        discogs.clear_faults()
+        upstream.use(upstream.operator)
+        await shop.check(audits=2)
+        assert sum(is_poor(body) for body in await bodies(shop)) == bare
+        assert told.changed == [listing.id], "how Discogs shows a listing is no change of it"
 
 
 async def bodies(shop: Mirrored) -> list[bytes]:
