@@ -186,9 +186,18 @@ async def drop_undeliverable(connection: Connection, store: str | None) -> int:
 
 
 async def drop_overflow(connection: Connection, most: int) -> int:
-    """In a transaction: the oldest events beyond so many. Returns how many."""
+    """In a transaction: what is beyond so many, of the stores that have most the oldest. Returns how many."""
     await _lock(connection, None)
-    return await _drop(connection, "id <= (SELECT id FROM webhook_events ORDER BY id DESC OFFSET $1 LIMIT 1)", most)
+    return await _drop(
+        connection,
+        """
+        id IN (SELECT id FROM (
+                 SELECT id, row_number() OVER (PARTITION BY store_username ORDER BY id DESC) AS from_newest
+                 FROM webhook_events
+               ) AS counted ORDER BY from_newest, id DESC OFFSET $1)
+        """,
+        most,
+    )
 
 
 async def backlog(connection: Connection) -> Backlog:

@@ -184,6 +184,20 @@ async def test_of_too_many_the_oldest_are_dropped(database: Database, most: int,
     assert (ids(batch) if batch else []) == left
 
 
+@pytest.mark.parametrize(
+    ("most", "of_a", "of_b"), [(2, ["2"], ["9"]), (4, ["1", "2"], ["8", "9"]), (6, ["1", "2"], ["6", "7", "8", "9"])]
+)
+async def test_a_store_with_too_many_drops_its_own(
+    database: Database, most: int, of_a: list[str], of_b: list[str]
+) -> None:
+    await happen(database, "a", 1, 2)
+    await happen(database, "b", *range(3, 10))
+    async with database.transaction() as connection:
+        assert await outbox.drop_overflow(connection, most) == 9 - most
+    left = {batch.store: ids(batch) for batch in (await claimed(database), await claimed(database))}
+    assert left == {"a": of_a, "b": of_b}
+
+
 async def test_events_of_no_store_have_a_queue_too(database: Database) -> None:
     async with database.transaction() as connection:
         await outbox.record(connection, release_matched(7, []))
