@@ -223,6 +223,15 @@ def _of_audio(audio: Audio, audience: Audience, fetched_at: datetime) -> dict[st
     }
 
 
+LISTING_MEMBERS = frozenset(
+    {
+        *("id", "resource_url", "uri", "status", "condition", "sleeve_condition", "comments", "ships_from", "posted"),
+        *("allow_offers", "offer_submitted", "audio", "price", "original_price"),
+        *("shipping_price", "original_shipping_price", "shipping_is_blocked", "seller", "release"),
+    }
+)
+"""Of Discogs, as far as the public sees them. What it adds is shown as well, but cannot be asked for by itself."""
+
 RESULT_MEMBERS = frozenset(
     {
         *("discogs_id", "title", "artist", "year", "label", "catno", "thumb", "discogs_uri", "store_username"),

@@ -12,13 +12,13 @@ from typing import TypeVar
 
 from anyascii import anyascii
 
+from proxy.domain.merge import LISTING_MEMBERS, RESULT_MEMBERS
 from proxy.errors import BadRequest
 
 T = TypeVar("T")
 
 TEXT_LONGEST = 200
-FIELDS_MOST = 64
-FIELD = re.compile(r"[A-Za-z_]{1,40}")
+FIELDS = LISTING_MEMBERS | RESULT_MEMBERS
 YEAR = re.compile(r"[1-9][0-9]{3}")
 DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 COPIES = re.compile(r"\d+\s*x\s*")
@@ -177,10 +177,10 @@ def _condition(query: Mapping[str, str]) -> str | None:
 
 def _fields(query: Mapping[str, str]) -> frozenset[str]:
     value = query.get("fields", "")
-    names = value.split(",") if value else []
-    if len(names) > FIELDS_MOST or not all(FIELD.fullmatch(name) for name in names):
-        raise BadRequest(f"fields must be at most {FIELDS_MOST} names of members of a result, joined by commas.")
-    return frozenset(names)
+    names = frozenset(value.split(",") if value else ())
+    if not names <= FIELDS:
+        raise BadRequest(f"fields must be names of these, joined by commas: {', '.join(sorted(FIELDS))}.")
+    return names
 
 
 # --- filters ------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from proxy import __version__
 from proxy.adapters.tracking import HOURS_KEPT
 from proxy.domain.resources import RELEASE_ID_MAX
 from proxy.domain.review import ID_MAX, INDEX_MAX, LIMIT_DEFAULT, LIMIT_MAX
-from proxy.domain.store_query import FEED_LIMIT, FEED_LIMIT_MOST, Sort
+from proxy.domain.store_query import FEED_LIMIT, FEED_LIMIT_MOST, FIELDS, Sort
 from proxy.handlers.admin import LIMIT_MAX as DRAIN_MAX
 from proxy.handlers.middleware import json_response
 
@@ -238,7 +238,7 @@ LIMIT = in_query("limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX
 CURSOR = in_query("cursor", TEXT, "`next` of the answer before; absent: the first page.")
 BY_WHOM = {"type": "object", "properties": {"by": BY}}
 SHOWN = (
-    in_query("fields", TEXT, "Members of the results, joined by commas."),
+    {**in_query("fields", array({"enum": sorted(FIELDS)}), "Members of the results."), "explode": False},
     in_query("min_confidence", {"type": "number", "minimum": 0, "maximum": 100}, "Of the matches shown."),
 )
 FILTERS = (

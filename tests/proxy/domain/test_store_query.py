@@ -110,6 +110,7 @@ ODD_NUMBERS = ("-1", "1_0", "1e3", "+1", " 1", "1 ", "1.", ".5", "0x1", "٣", "1
         ({"q": "x" * 201}, "q must be at most"),
         ({"fields": "id,,title"}, "fields must be"),
         ({"fields": "id;drop"}, "fields must be"),
+        ({"fields": "id,bogus"}, "fields must be names of these, joined by commas: allow_offers, artist, audio, "),
     ],
 )
 def test_what_cannot_be_understood_is_told(asked: dict[str, str], told: str) -> None:

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from proxy import keys
+from proxy.domain.store_query import FIELDS
 from tests.conftest import STORE, Proxy, StartProxy
 from tests.simulated_discogs import Fault, SimulatedDiscogs
 
@@ -95,12 +96,23 @@ async def test_a_page_of_a_store_counts_the_whole_store(proxy: Proxy, discogs: S
 
 
 @pytest.mark.parametrize(
-    "query", ["page=-1", "per_page=abc", "min_confidence=1e9", "sort=fame", "min_price=x", "fields=;"]
+    "query", ["page=-1", "per_page=abc", "min_confidence=1e9", "sort=fame", "min_price=x", "fields=;", "fields=bogus"]
 )
 async def test_bad_parameters_are_told(proxy: Proxy, query: str) -> None:
     response, body = await proxy.get(f"{PATH}?{query}")
     assert response.status == 400
     assert "must be" in json.loads(body)["message"]
+
+
+async def test_whatever_a_result_has_can_be_asked_for(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
+    await whole(proxy)
+    await proxy.admin("POST", "/api/admin/process-queue?limit=200")
+    rows = (await whole(proxy))["results"]
+    names = set().union(*rows)
+    assert names == FIELDS
+    assert (await whole(proxy, f"{PATH}?fields={','.join(sorted(names))}"))["results"] == rows
+    response, body = await proxy.get("/api/feed?fields=bogus")
+    assert (response.status, "bogus" in json.loads(body)["message"]) == (400, False)
 
 
 @pytest.mark.parametrize("store", ["nobody_at_all", "a%2Fb", "a%00b", "..", "%252e", "a%20b"])
