@@ -13,8 +13,11 @@ from proxy.adapters import middle, mirror
 from proxy.adapters.mirror import StoreState
 from proxy.domain.middle import with_middle
 
-IDS_MAX = 2_000_000
-"""Listings of all stores whose order is kept in memory, at 8 bytes each."""
+IDS_MAX = 4_000_000
+"""Ids of all stores whose order is kept in memory, at 8 bytes each."""
+
+STORES_MAX = 1000
+"""Kept in memory, each with its seller's object of some kilobytes, however few listings it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,10 @@ class Order:
     ids: array[int]
     known: array[int]
     seller: bytes | None
+
+    @property
+    def ids_held(self) -> int:
+        return len(self.ids) + (0 if self.known is self.ids else len(self.known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class Orders:
     """Usernames are lower case."""
 
     ids_max: int = IDS_MAX
+    stores_max: int = STORES_MAX
     _kept: OrderedDict[str, Order] = field(default_factory=OrderedDict)
     _drops: int = 0
 
@@ -83,7 +91,7 @@ class Orders:
     def _keep(self, username: str, order: Order) -> None:
         self._kept[username] = order
         self._kept.move_to_end(username)
-        while sum(len(each.ids) for each in self._kept.values()) > self.ids_max:
+        while len(self._kept) > self.stores_max or sum(each.ids_held for each in self._kept.values()) > self.ids_max:
             self._kept.popitem(last=False)
 
     def drop(self, username: str) -> None:

@@ -592,9 +592,10 @@ async def queries_of(proxy: Proxy, request: Any) -> list[str]:
     return found
 
 
-async def test_orders_in_memory_are_bounded(shop: Shop) -> None:
+@pytest.mark.parametrize(("bound", "most"), [("ids_max", LISTINGS - 1), ("stores_max", 0)])
+async def test_orders_in_memory_are_bounded(shop: Shop, bound: str, most: int) -> None:
     orders = shop.proxy.app[keys.ORDERS]
-    orders.ids_max = LISTINGS - 1
+    setattr(orders, bound, most)
     orders.drop_all()
     response, _ = await shop.get("page=7")
     assert "detail=mirror" in status_of(response)
