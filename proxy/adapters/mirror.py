@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from asyncpg import Record
+from asyncpg import Range, Record
 
 from matcher import store
 from matcher.database import Connection
 from matcher.models import Audio
 from matcher.store import Details
+from proxy.domain.lifetimes import Window
 from proxy.domain.merge import flat_members
 
 TOMBSTONES_KEPT = timedelta(days=30)
@@ -238,21 +239,18 @@ async def known_row(connection: Connection, username: str, listing_id: int) -> M
     return MirrorRow(**row) if row else None
 
 
-async def too_old(
-    connection: Connection, username: str, listing_ids: Collection[int], since: datetime, until: datetime
-) -> set[int]:
-    """Those of `listing_ids` whose rows were not fetched after `since` and until `until`, or are not there."""
+async def too_old(connection: Connection, username: str, listing_ids: Collection[int], shown: Window) -> set[int]:
+    """Those of `listing_ids` whose rows may not leave, or are not there."""
     found = await connection.fetch(
         """
-        SELECT shown.listing_id FROM unnest($2::bigint[]) AS shown (listing_id)
+        SELECT wanted.listing_id FROM unnest($2::bigint[]) AS wanted (listing_id)
         LEFT JOIN mirror_listings l
-          ON l.store_username = $1 AND l.listing_id = shown.listing_id AND l.fetched_at > $3 AND l.fetched_at <= $4
+          ON l.store_username = $1 AND l.listing_id = wanted.listing_id AND l.fetched_at <@ $3::tstzrange
         WHERE l.listing_id IS NULL
         """,
         username,
         listing_ids,
-        since,
-        until,
+        _range(shown),
     )
     return {row["listing_id"] for row in found}
 
@@ -289,10 +287,9 @@ async def newest(
     usernames: Collection[str],
     limit: int,
     after: tuple[datetime, int] | None,
-    since: datetime,
-    until: datetime,
+    shown: Window,
 ) -> list[FeedRow]:
-    """Of all these stores together, newest first: older than `after`, fetched after `since` and until `until`."""
+    """Of all these stores together what may leave, newest first: older than `after`."""
     found = await connection.fetch(
         """
         SELECT listing_id, release_id, body, fetched_at, flat, told.status, persisted, has_audio, sooner, matches,
@@ -301,7 +298,7 @@ async def newest(
           SELECT l.* FROM unnest($1::text[]) AS wanted (username)
           CROSS JOIN LATERAL (
             SELECT * FROM mirror_listings m
-            WHERE store_username = wanted.username AND gone_at IS NULL AND fetched_at > $5 AND fetched_at <= $6
+            WHERE store_username = wanted.username AND gone_at IS NULL AND fetched_at <@ $5::tstzrange
               AND NOT EXISTS (SELECT FROM doubted_listings d
                               WHERE d.store_username = wanted.username AND d.listing_id = m.listing_id AND d.hidden)
               AND posted <= coalesce($3::timestamptz, 'infinity')
@@ -310,18 +307,22 @@ async def newest(
           ) AS l
           ORDER BY l.posted DESC, l.listing_id DESC LIMIT $2
         ) AS newest
-        CROSS JOIN LATERAL release_told(release_id, $7, $8, $9) AS told
+        CROSS JOIN LATERAL release_told(release_id, $6, $7, $8) AS told
         ORDER BY posted DESC, listing_id DESC
         """,
         usernames,
         limit,
         after[0] if after else None,
         after[1] if after else None,
-        since,
-        until,
+        _range(shown),
         *store.SOONER,
     )
     return [FeedRow(each["store_username"], each["posted"], _told_row(each)) for each in found]
+
+
+def _range(shown: Window) -> Range[datetime]:
+    """As in SQL: `fetched_at <@` it is `shown.holds(fetched_at)`."""
+    return Range(shown.since, shown.until, lower_inc=False, upper_inc=True)
 
 
 async def seller(connection: Connection, username: str) -> bytes | None:

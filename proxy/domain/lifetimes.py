@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from proxy.domain.http_fields import directives_in
@@ -125,3 +126,18 @@ def refresh_pays(asked_ago_s: float | None) -> bool:
 def may_leave(age_s: float, content_max_age_s: float) -> bool:
     """Whether restricted content that another machine may have fetched is young enough to be shown."""
     return -CLOCK_SKEW_S <= age_s < content_max_age_s
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The same for many: what was fetched after `since` and no later than `until` may leave."""
+
+    since: datetime
+    until: datetime
+
+    def holds(self, fetched_at: datetime) -> bool:
+        return self.since < fetched_at <= self.until
+
+
+def window(now: datetime, content_max_age_s: float) -> Window:
+    return Window(now - timedelta(seconds=content_max_age_s), now + timedelta(seconds=CLOCK_SKEW_S))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import orjson
 
@@ -22,6 +22,7 @@ from proxy.adapters import reviews
 from proxy.adapters.reviews import FoundRelease, QueueState, StoredFacts
 from proxy.adapters.sellers import is_sold_by, releases_of
 from proxy.domain.access import Caller
+from proxy.domain.lifetimes import window
 from proxy.domain.players import Player, image_of, link_of, player_of
 from proxy.domain.review import encoded_cursor
 from proxy.domain.review_pages import PAGE_SIZE, AskedReleases, Did, Place, Tab
@@ -248,12 +249,12 @@ class ReviewPages:
 
     def _cover(self, stored: StoredFacts, sold: Json) -> str | None:
         """Pictures are restricted content: shown while they are young enough."""
-        oldest = self.now() - timedelta(seconds=self.content_max_age_s)
-        if stored.fetched_at and stored.fetched_at > oldest:
+        shown = window(self.now(), self.content_max_age_s)
+        if stored.fetched_at and shown.holds(stored.fetched_at):
             images = orjson.loads(stored.images) if stored.images else []
             if found := _picture(images) or image_of(stored.thumb):
                 return found
-        if stored.listing_at and stored.listing_at > oldest:
+        if stored.listing_at and shown.holds(stored.listing_at):
             return _picture(sold.get("images")) or image_of(sold.get("thumbnail"))
         return None
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from matcher.database import Connection, Database
 from matcher.errors import DatabaseUnavailable
@@ -14,7 +14,7 @@ from proxy.adapters import mirror
 from proxy.adapters.mirror import FeedRow, StoreState
 from proxy.adapters.upstream import Trace
 from proxy.domain.budget import Lane
-from proxy.domain.lifetimes import CLOCK_SKEW_S, GRACE, Use, may_leave
+from proxy.domain.lifetimes import GRACE, Use, Window, may_leave, window
 from proxy.domain.merge import Audience, cache_stats
 from proxy.domain.mirror import Way
 from proxy.domain.paging import Page
@@ -199,15 +199,13 @@ class StoreService:
 
     async def _too_old(self, connection: Connection, username: str, listing_ids: Sequence[int]) -> set[int]:
         """As a rule the oldest and the newest row tell that there are none."""
-        (since, until), fetched = self._window(), await mirror.fetched_between(connection, username)
-        if fetched and since < fetched[0] and fetched[1] <= until:
+        shown, fetched = self._window(), await mirror.fetched_between(connection, username)
+        if fetched and all(map(shown.holds, fetched)):
             return set()
-        return await mirror.too_old(connection, username, list(listing_ids), since, until)
+        return await mirror.too_old(connection, username, list(listing_ids), shown)
 
-    def _window(self) -> tuple[datetime, datetime]:
-        """When rows must have been fetched to be shown (see `may_leave`)."""
-        now = self.now()
-        return now - timedelta(seconds=self.content_max_age_s), now + timedelta(seconds=CLOCK_SKEW_S)
+    def _window(self) -> Window:
+        return window(self.now(), self.content_max_age_s)
 
     def _has_nothing(self, shown: _Shown) -> bool:
         """A store that was found empty has nothing either, but that is known."""
@@ -304,7 +302,7 @@ class StoreService:
         after = (query.after.posted, query.after.listing_id) if query.after else None
         async with self.database.connection() as connection:
             names = [state.username for state in stores]
-            found = await mirror.newest(connection, names, query.limit, after, *self._window())
+            found = await mirror.newest(connection, names, query.limit, after, self._window())
             sellers = {each: await mirror.seller(connection, each) for each in {row.store_username for row in found}}
         if not found and after is None and any(state.items for state in stores):
             raise Degraded("What is stored of the stores is too old to be shown.", AGAIN_S)

@@ -9,6 +9,7 @@ import pytest
 from matcher.database import Connection, Database
 from proxy.adapters import mirror, tracking
 from proxy.adapters.mirror import LeaseLost, MirrorRow
+from proxy.domain.lifetimes import CLOCK_SKEW_S, may_leave, window
 
 STORE = "a_store"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -170,14 +171,22 @@ async def test_a_row_from_the_future_gives_way_once_the_clock_is_right(database:
         assert (await mirror.rows(connection, STORE, [1]))[1].body == b'{"price": 1}'
 
 
-async def test_rows_that_may_not_be_shown_are_those_too_old_from_the_future_or_missing(database: Database) -> None:
-    hour = timedelta(hours=1)
+async def test_rows_that_are_shown_are_those_that_may_leave_by_the_one_rule(database: Database) -> None:
+    """At the edges of it, to the microsecond as PostgreSQL counts."""
+    edges = [NOW - timedelta(hours=1), NOW, NOW + timedelta(seconds=CLOCK_SKEW_S)]
+    moment = timedelta(microseconds=1)
+    ages = [at + step for at in edges for step in (-moment, timedelta(0), moment)]
+    rows = [row(number, at=at)._replace(posted=NOW) for number, at in enumerate(ages)]
+    leaving = {each.listing_id for each in rows if may_leave((NOW - each.fetched_at).total_seconds(), 3600)}
+    assert 0 < len(leaving) < len(rows)
+    shown, everything = window(NOW, 3600), [*range(len(rows)), 99]
+    assert {each.listing_id for each in rows if shown.holds(each.fetched_at)} == leaving
     async with database.connection() as connection:
         await mirror.touch(connection, STORE)
-        rows = [row(1, at=NOW - hour), row(2), row(3, at=NOW + hour)]
         await mirror.write_rows(connection, STORE, rows)
-        aged = await mirror.too_old(connection, STORE, [1, 2, 3, 4], NOW - hour, NOW + hour / 2)
-        assert aged == {1, 3, 4}
+        assert await mirror.too_old(connection, STORE, everything, shown) == set(everything) - leaving
+        feed = await mirror.newest(connection, [STORE], 99, None, shown)
+        assert {each.told.row.listing_id for each in feed} == leaving
 
 
 async def test_a_sweep_goes_on_where_it_was(database: Database) -> None:
