@@ -11,7 +11,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proxy.commands.simulated_day import DAY_S, HOUR_S, LIMIT, SHARE_OF_PAGES, Day, Told
+from proxy.commands.simulated_day.day import SHARE_OF_PAGES, Day
+from proxy.commands.simulated_day.told import Told
+from proxy.commands.simulated_day.world import DAY_S, HOUR_S, LIMIT
 from proxy.domain.budget import Lane
 
 ALLOWED_A_DAY = LIMIT * 24 * 60
