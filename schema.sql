@@ -688,13 +688,12 @@ COMMENT ON COLUMN match_links.platform IS 'by which it is chosen for a look: you
 COMMENT ON COLUMN match_links.spelling IS 'what all URLs of the same thing have in common; NULL before the first look';
 COMMENT ON COLUMN match_links.hidden_since IS 'no shopper sees it; track_matches.dead_since follows';
 COMMENT ON COLUMN match_links.doubts IS 'bad looks in a row; silences: looks in a row that told nothing';
-COMMENT ON COLUMN match_links.told_at IS 'when YouTube''s API told what the rows of provider youtube hold: 30 days at most';
-COMMENT ON COLUMN match_links.expired_at IS 'when that was blanked, and those rows were hidden; NULL: it is told';
+COMMENT ON COLUMN match_links.told_at IS 'of the version before, as is expired_at: now each row of track_matches says it';
 COMMENT ON COLUMN match_links.lease_token IS 'fencing: only its holder may say what came of the look';
 
 CREATE INDEX IF NOT EXISTS match_links_next_idx ON match_links (platform, next_at);
 CREATE INDEX IF NOT EXISTS match_links_hidden_idx ON match_links (spelling) WHERE hidden_since IS NOT NULL;
-CREATE INDEX IF NOT EXISTS match_links_told_idx ON match_links (told_at) WHERE told_at IS NOT NULL;
+DROP INDEX IF EXISTS match_links_told_idx;
 -- Hashed, as the old system may have kept texts that are too long for a tree.
 CREATE INDEX IF NOT EXISTS track_matches_url_idx ON track_matches USING hash (match_url);
 CREATE INDEX IF NOT EXISTS match_queue_answers_idx ON match_queue (parked_since) WHERE answers IS NOT NULL;
@@ -702,13 +701,10 @@ CREATE INDEX IF NOT EXISTS match_queue_answers_idx ON match_queue (parked_since)
 -- Whoever writes a match, its link is known; one that nobody can look at is never due.
 CREATE OR REPLACE FUNCTION know_links() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-  INSERT INTO match_links (url, platform, told_at, next_at)
-  SELECT match_url, link_platform(match_url), CASE WHEN bool_or(provider = 'youtube') THEN now() END,
-         CASE link_platform(match_url) WHEN 'other' THEN 'infinity' ELSE now() END
+  INSERT INTO match_links (url, platform, next_at)
+  SELECT match_url, link_platform(match_url), CASE link_platform(match_url) WHEN 'other' THEN 'infinity' ELSE now() END
   FROM new_rows WHERE length(match_url) <= 500 GROUP BY match_url ORDER BY match_url
   ON CONFLICT (url) DO NOTHING;
-  UPDATE match_links l SET told_at = now(), expired_at = NULL
-  FROM new_rows n WHERE n.provider = 'youtube' AND l.url = n.match_url AND (l.told_at IS NULL OR l.expired_at IS NOT NULL);
   RETURN NULL;
 END
 $$;
@@ -717,8 +713,8 @@ CREATE OR REPLACE TRIGGER track_matches_know_links AFTER INSERT ON track_matches
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION know_links();
 
 -- Those that were there before, once: spread over two weeks, so that what is new need not wait behind them.
-INSERT INTO match_links (url, platform, told_at, next_at)
-SELECT match_url, link_platform(match_url), min(created_at) FILTER (WHERE provider = 'youtube'),
+INSERT INTO match_links (url, platform, next_at)
+SELECT match_url, link_platform(match_url),
        CASE link_platform(match_url) WHEN 'other' THEN 'infinity' ELSE now() + random() * interval '14 days' END
 FROM track_matches
 WHERE length(match_url) <= 500 AND NOT EXISTS (SELECT FROM match_links)
@@ -730,3 +726,36 @@ ON CONFLICT (url) DO NOTHING;
 ALTER TABLE match_queue ADD COLUMN IF NOT EXISTS request_id text;
 
 COMMENT ON COLUMN match_queue.request_id IS 'of the request, check or sweep that queued it last, as the log has it';
+
+-- What YouTube's API told ------------------------------------------------------------------------------------------
+-- It is kept for 30 days at most. Each match says itself since when it has it, also one that was copied from another.
+
+ALTER TABLE track_matches
+  ADD COLUMN IF NOT EXISTS told_at timestamptz,
+  ADD COLUMN IF NOT EXISTS expired_at timestamptz;
+
+COMMENT ON COLUMN track_matches.told_at IS
+  'when YouTube''s API told title, duration and the details of the reasons; NULL: it did not, or they are gone';
+COMMENT ON COLUMN track_matches.expired_at IS
+  'of provider youtube: when these were blanked as too old; it is hidden until they are told anew';
+
+UPDATE track_matches m SET told_at = coalesce((SELECT l.told_at FROM match_links l WHERE l.url = m.match_url), created_at)
+WHERE provider = 'youtube' AND candidate_title IS NOT NULL AND told_at IS NULL;
+UPDATE track_matches m SET expired_at = l.expired_at
+FROM match_links l
+WHERE l.url = m.match_url AND m.provider = 'youtube' AND m.candidate_title IS NULL AND l.expired_at IS NOT NULL;
+UPDATE match_links SET told_at = NULL, expired_at = NULL WHERE told_at IS NOT NULL OR expired_at IS NOT NULL;
+
+CREATE INDEX IF NOT EXISTS track_matches_told_idx ON track_matches (told_at) WHERE told_at IS NOT NULL;
+
+-- The version before does not say when.
+CREATE OR REPLACE FUNCTION date_what_was_told() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  NEW.told_at := coalesce(NEW.told_at, now());
+  RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER track_matches_date_told BEFORE INSERT ON track_matches
+  FOR EACH ROW WHEN (NEW.provider = 'youtube' AND NEW.candidate_title IS NOT NULL)
+  EXECUTE FUNCTION date_what_was_told();

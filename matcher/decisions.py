@@ -478,6 +478,7 @@ async def _insert(connection: Connection, track: _Track, platform: str, url: str
 
 
 UNTOLD = """
+  told_at = NULL,
   candidate_title = CASE WHEN provider = 'youtube' THEN NULL ELSE candidate_title END,
   candidate_duration_s = CASE WHEN provider = 'youtube' THEN NULL ELSE candidate_duration_s END,
   reasons = CASE WHEN provider = 'youtube'
@@ -517,7 +518,7 @@ RECORD = """
   INSERT INTO match_decisions
     (release_id, track_index, sub_index, match_id, match_url, action, decided_by, before)
   SELECT $1, $2, $3, $4, $5, $6, $7, coalesce(jsonb_agg(
-    CASE WHEN provider = 'youtube' THEN to_jsonb(m) - '{candidate_title,candidate_duration_s,reasons}'::text[]
+    CASE WHEN provider = 'youtube' THEN to_jsonb(m) - '{candidate_title,candidate_duration_s,reasons,told_at}'::text[]
          ELSE to_jsonb(m) END
   ), '[]') FROM track_matches m WHERE id = ANY($8::bigint[])
 """
@@ -579,10 +580,10 @@ async def _bring_back(connection: Connection, decision_id: int, release_id: int,
         f"""
         INSERT INTO track_matches (id, release_id, track_index, sub_index, platform, match_url, confidence, approved,
                                    verified_by, verified_at, created_at, rejected, dead_since, provider,
-                                   candidate_title, candidate_duration_s, reasons, runner_up)
+                                   candidate_title, candidate_duration_s, reasons, runner_up, expired_at)
         SELECT id, release_id, track_index, sub_index, platform, match_url, confidence, approved, verified_by,
                verified_at, created_at, rejected, dead_since, provider, candidate_title, candidate_duration_s, reasons,
-               runner_up
+               runner_up, expired_at
         FROM {BEFORE} AS was
         WHERE NOT EXISTS (SELECT FROM track_matches m WHERE m.id = was.id)
         """,  # noqa: S608 - a constant of ours
@@ -669,9 +670,10 @@ class PressingMatch(NamedTuple):
 
     match_url: str
     platform: str | None
-    provider: str | None
     candidate_title: str | None
     candidate_duration_s: int | None
+    told_at: float | None
+    """When YouTube's API told that, in Unix time; None: it did not."""
     is_rejected: bool
     is_decided: bool
     title: str
@@ -689,7 +691,8 @@ async def on_other_pressings(connection: Connection, release_id: int, master_id:
     """
     rows = await connection.fetch(
         """
-        SELECT m.match_url, m.platform, m.provider, m.candidate_title, m.candidate_duration_s, m.rejected,
+        SELECT m.match_url, m.platform, m.candidate_title, m.candidate_duration_s,
+               extract(epoch FROM m.told_at)::float8, m.rejected,
                m.verified_at IS NOT NULL, concat_ws(' ', whole ->> 'title', track ->> 'title'), track ->> 'duration'
         FROM releases r
         JOIN track_matches m ON m.release_id = r.discogs_id
@@ -754,7 +757,7 @@ MATCHES = f"""
          track ->> 'duration', m.platform, m.match_url, m.candidate_title, m.candidate_duration_s, m.provider,
          m.confidence::float8, {STATUS}, m.verified_by, m.verified_at::timestamptz, m.created_at::timestamptz,
          m.dead_since,
-         CASE WHEN m.provider = 'youtube' AND l.expired_at IS NOT NULL AND l.hidden_since IS NULL THEN 'expired'
+         CASE WHEN m.provider = 'youtube' AND m.expired_at IS NOT NULL AND l.hidden_since IS NULL THEN 'expired'
               ELSE coalesce(l.state, 'unknown') END,
          coalesce(m.reasons, '[]')::text, m.runner_up::text
   FROM track_matches m

@@ -116,9 +116,9 @@ class LinkChecks:
 
     async def check(self, checker: LinkChecker) -> Checked | None:
         """A batch of what is due; None: nothing is. Raises DatabaseUnavailable."""
-        started = time.monotonic()
+        started, asked_at = time.monotonic(), self.now()
         async with self.database.transaction() as connection:
-            leased = await links_store.claim(connection, checker.platform, BATCH, self.now())
+            leased = await links_store.claim(connection, checker.platform, BATCH, asked_at)
         if leased is None:
             return None
         ids = {url: found for url in leased.wanted if (found := checker.id_of(url))}
@@ -128,7 +128,7 @@ class LinkChecks:
             Looked(url, seen, *after(leased.links[url], seen, self.now(), self.chance()))
             for url, seen in sorted(looks.seen.items())
         ]
-        hidden, shown = await self._conclude(leased, looked)
+        hidden, shown = await self._conclude(leased, looked, asked_at)
         await self._put_back(leased, unasked=ids.keys() - looks.seen.keys(), idle=leased.links.keys() - ids.keys())
         return Checked(
             checker.name,
@@ -180,7 +180,7 @@ class LinkChecks:
             return False
         return not told.get(checker.known_alive, Seen(LinkState.DEAD)).state.is_bad
 
-    async def _conclude(self, leased: Leased, looked: Sequence[Looked]) -> tuple[int, int]:
+    async def _conclude(self, leased: Leased, looked: Sequence[Looked], asked_at: datetime) -> tuple[int, int]:
         """Matches hidden, and shown again. Whoever dies in between left the lease: another does it all again."""
         hidden = shown = 0
         async with self.database.transaction() as connection:
@@ -189,7 +189,7 @@ class LinkChecks:
             releases = await links_store.that_disagree(connection, looked)
         for release_id in releases:
             async with self.database.transaction() as connection:
-                went, came = await links_store.follow(connection, release_id, looked)
+                went, came = await links_store.follow(connection, release_id, looked, asked_at)
             hidden, shown = hidden + went, shown + came
         async with self.database.transaction() as connection:
             await links_store.settle(connection, leased.token, looked, self.now())
@@ -212,22 +212,18 @@ class LinkChecks:
                 await asyncio.sleep(EXPIRY_EACH_S)
 
     async def expire(self) -> int:
-        """Hide and blank what YouTube's API told too long ago; returns of how many links.
+        """Hide and blank what YouTube's API told too long ago; returns of how many releases.
 
         Raises DatabaseUnavailable.
         """
         told_before = self.now() - TOLD_FOR
         async with self.database.transaction() as connection:
             await links_store.forget_old_answers(connection, told_before)
-            urls = await links_store.begin_expiry(connection, told_before, self.now())
-            releases = await links_store.releases_told(connection, urls)
+            releases = await links_store.releases_told(connection, told_before)
         for release_id in releases:
             async with self.database.transaction() as connection:
-                await links_store.blank(connection, release_id)
-                await links_store.follow(connection, release_id, ())
-        async with self.database.transaction() as connection:
-            await links_store.end_expiry(connection, urls, told_before)
-        return len(urls)
+                await links_store.expire(connection, release_id, told_before, self.now())
+        return len(releases)
 
 
 def _groups(urls: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -118,10 +118,9 @@ async def note(connection: Connection, token: UUID, looked: Sequence[Looked]) ->
           SELECT url FROM match_links WHERE url = ANY($2::text[]) AND lease_token = $1 ORDER BY url FOR UPDATE
         )
         UPDATE match_links l
-        SET spelling = told.spelling, state = told.state, hidden_since = told.hidden_since,
-            expired_at = CASE WHEN told.is_retold THEN NULL ELSE l.expired_at END
-        FROM held JOIN unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[])
-          AS told (url, spelling, state, hidden_since, is_retold) USING (url)
+        SET spelling = told.spelling, state = told.state, hidden_since = told.hidden_since
+        FROM held JOIN unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[])
+          AS told (url, spelling, state, hidden_since) USING (url)
         WHERE l.url = held.url
         """,
         token,
@@ -129,7 +128,6 @@ async def note(connection: Connection, token: UUID, looked: Sequence[Looked]) ->
         [spelling(each.url) for each in looked],
         [each.link.state.value for each in looked],
         [each.link.hidden_since for each in looked],
-        [each.seen.title is not None for each in looked],
     )
 
 
@@ -142,14 +140,11 @@ async def settle(connection: Connection, token: UUID, looked: Sequence[Looked], 
         )
         UPDATE match_links l
         SET doubts = told.doubts, doubted_since = told.doubted_since, silences = told.silences, next_at = told.next_at,
-            checked_at = CASE WHEN told.is_news THEN $9 ELSE l.checked_at END,
-            told_at = CASE WHEN told.is_retold AND EXISTS (
-                        SELECT FROM track_matches m WHERE m.match_url = l.url AND m.provider = 'youtube'
-                      ) THEN $9 ELSE l.told_at END,
+            checked_at = CASE WHEN told.is_news THEN $8 ELSE l.checked_at END,
             lease_token = NULL, lease_until = NULL
         FROM held JOIN unnest($2::text[], $3::integer[], $4::timestamptz[], $5::integer[], $6::timestamptz[],
-                              $7::boolean[], $8::boolean[])
-          AS told (url, doubts, doubted_since, silences, next_at, is_news, is_retold) USING (url)
+                              $7::boolean[])
+          AS told (url, doubts, doubted_since, silences, next_at, is_news) USING (url)
         WHERE l.url = held.url
         """,
         token,
@@ -159,7 +154,6 @@ async def settle(connection: Connection, token: UUID, looked: Sequence[Looked], 
         [each.link.silences for each in looked],
         [each.next_at for each in looked],
         [each.seen.state is not LinkState.UNKNOWN for each in looked],
-        [each.seen.title is not None for each in looked],
         now,
     )
 
@@ -184,68 +178,74 @@ async def put_back(connection: Connection, token: UUID, urls: Collection[str], n
 
 
 async def that_disagree(connection: Connection, looked: Sequence[Looked]) -> list[int]:
-    """Releases of which a match is not as these links are, or is not told as YouTube tells it now."""
+    """Releases of which a match is not as these links are, or of which YouTube's API has told a match anew."""
     rows = await connection.fetch(
         f"""
         SELECT DISTINCT m.release_id
-        FROM unnest($1::text[], $2::text[], $3::integer[]) AS t (url, title, duration)
+        FROM unnest($1::text[], $2::boolean[]) AS t (url, is_told)
         JOIN match_links l ON l.url = t.url JOIN track_matches m ON m.match_url = t.url
-        WHERE ({IS_TOLD} AND m.dead_since IS DISTINCT FROM {HIDDEN_SINCE})
-           OR (m.provider = 'youtube' AND t.title IS NOT NULL AND {RETOLD})
+        WHERE ({IS_TOLD} AND m.dead_since IS DISTINCT FROM {HIDDEN_SINCE}) OR (m.provider = 'youtube' AND t.is_told)
         ORDER BY 1
         """,  # noqa: S608 - constants of ours
-        *_told(looked),
+        [each.url for each in looked],
+        [each.seen.title is not None for each in looked],
     )
     return [row["release_id"] for row in rows]
 
 
-def _told(looked: Sequence[Looked]) -> tuple[list[str], list[str | None], list[int | None]]:
-    return (
-        [each.url for each in looked],
-        [each.seen.title for each in looked],
-        [each.seen.duration_s for each in looked],
-    )
-
-
-async def follow(connection: Connection, release_id: int, looked: Sequence[Looked]) -> tuple[int, int]:
+async def follow(
+    connection: Connection, release_id: int, looked: Sequence[Looked], told_at: datetime
+) -> tuple[int, int]:
     """In a transaction of its own: the release's matches are hidden or shown as their links are, and told anew.
 
     It is matched again, behind everything that is asked for, where a match was hidden, or may no longer be what it
     was. Returns how many were hidden, and shown again. What is not rejected and comes alive again gives way to what
     a person or the old system put beside it meanwhile, and to what a rescan has found; but a person's own comes back.
     """
+    await _hold(connection, release_id)
+    is_another = await _retell(connection, release_id, looked, told_at)
+    return await _follow(connection, release_id, is_another=is_another)
+
+
+async def _hold(connection: Connection, release_id: int) -> None:
     await connection.execute("SELECT FROM match_queue WHERE release_id = $1 FOR UPDATE", release_id)
     await connection.execute("SELECT FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
-    was_retold = await _retell(connection, release_id, looked)
+
+
+async def _follow(connection: Connection, release_id: int, *, is_another: bool = False) -> tuple[int, int]:
     changed = [row for row in await store.follow_links(connection, release_id) if not row["rejected"]]
     hidden = [row for row in changed if row["is_hidden"]]
     revived = [row["id"] for row in changed if not row["is_hidden"]]
     gave_way = await store.make_room(connection, revived)
     await store.refresh_has_audio(connection, release_id)
-    if hidden or gave_way or was_retold:
+    if hidden or gave_way or is_another:
         await _match_again(connection, release_id)
     return len(hidden), len(revived) - gave_way
 
 
-async def _retell(connection: Connection, release_id: int, looked: Sequence[Looked]) -> bool:
+async def _retell(connection: Connection, release_id: int, looked: Sequence[Looked], told_at: datetime) -> bool:
     """Whether a match that no person decided was found by a title that is another one now."""
     rows = await connection.fetch(
         f"""
-        WITH told AS (SELECT * FROM unnest($2::text[], $3::text[], $4::integer[]) AS t (url, title, duration)),
-        old AS (
-          SELECT m.id, m.candidate_title IS NOT NULL AND m.verified_at IS NULL AS is_judged_by_it, t.title, t.duration,
-                 CASE WHEN m.candidate_title IS NULL THEN m.reasons ELSE {WITHOUT_DETAILS} END AS reasons
-          FROM told t JOIN track_matches m ON m.match_url = t.url
-          WHERE m.release_id = $1 AND m.provider = 'youtube' AND t.title IS NOT NULL AND {RETOLD}
+        WITH told AS (
+          SELECT m.id, t.title, t.duration, {RETOLD} AS is_news,
+                 m.candidate_title IS NOT NULL AND m.verified_at IS NULL AS is_judged_by_it
+          FROM unnest($2::text[], $3::text[], $4::integer[]) AS t (url, title, duration)
+          JOIN track_matches m ON m.match_url = t.url
+          WHERE m.release_id = $1 AND m.provider = 'youtube' AND t.title IS NOT NULL
         )
-        UPDATE track_matches m SET candidate_title = old.title, candidate_duration_s = old.duration,
-                                   reasons = old.reasons
-        FROM old WHERE m.id = old.id RETURNING old.is_judged_by_it
+        UPDATE track_matches m
+        SET candidate_title = told.title, candidate_duration_s = told.duration, told_at = $5, expired_at = NULL,
+            reasons = CASE WHEN told.is_news THEN {WITHOUT_DETAILS} ELSE m.reasons END
+        FROM told WHERE m.id = told.id RETURNING told.is_news AND told.is_judged_by_it AS is_to_be_judged_again
         """,  # noqa: S608 - constants of ours
         release_id,
-        *_told(looked),
+        [each.url for each in looked],
+        [each.seen.title for each in looked],
+        [each.seen.duration_s for each in looked],
+        told_at,
     )
-    return any(row["is_judged_by_it"] for row in rows)
+    return any(row["is_to_be_judged_again"] for row in rows)
 
 
 async def _match_again(connection: Connection, release_id: int) -> None:
@@ -268,55 +268,35 @@ async def _match_again(connection: Connection, release_id: int) -> None:
 # --- what YouTube's API told --------------------------------------------------------------------------------------
 
 
-async def begin_expiry(connection: Connection, told_before: datetime, now: datetime) -> list[str]:
-    """Links of which YouTube's API told too long ago: from now on their matches by it are to be hidden."""
+async def releases_told(connection: Connection, told_before: datetime) -> list[int]:
+    """Some of the releases of which a match holds what YouTube's API told that long ago."""
     rows = await connection.fetch(
-        """
-        WITH old AS (
-          SELECT url FROM match_links WHERE told_at < $1 ORDER BY told_at LIMIT $3 FOR UPDATE SKIP LOCKED
-        )
-        UPDATE match_links l SET expired_at = $2 FROM old WHERE l.url = old.url RETURNING l.url
-        """,
+        "SELECT DISTINCT release_id FROM track_matches WHERE told_at < $1 ORDER BY 1 LIMIT $2",
         told_before,
-        now,
         EXPIRED_AT_ONCE,
     )
-    return sorted(row["url"] for row in rows)
+    return [row["release_id"] for row in rows]
 
 
-async def releases_told(connection: Connection, urls: Sequence[str]) -> list[int]:
-    """Releases that hold what YouTube's API told of these."""
-    rows = await connection.fetch(
-        "SELECT DISTINCT release_id FROM track_matches WHERE match_url = ANY($1::text[]) AND provider = 'youtube'",
-        urls,
-    )
-    return sorted(row["release_id"] for row in rows)
+async def expire(connection: Connection, release_id: int, told_before: datetime, now: datetime) -> None:
+    """In a transaction of its own: what was told that long ago goes, the row, its id and any decision stay.
 
-
-async def blank(connection: Connection, release_id: int) -> None:
-    """Before `follow`, in its transaction: what expired goes; the row, its id and any decision stay."""
-    await connection.execute("SELECT FROM match_queue WHERE release_id = $1 FOR UPDATE", release_id)
-    await connection.execute("SELECT FROM releases WHERE discogs_id = $1 FOR UPDATE", release_id)
+    Each match says itself when it was told, so nobody else who writes of the same video meanwhile changes that. It is
+    hidden until it is told anew.
+    """
+    await _hold(connection, release_id)
     await connection.execute(
         f"""
         UPDATE track_matches m
-        SET candidate_title = NULL, candidate_duration_s = NULL, reasons = {WITHOUT_DETAILS}
-        FROM match_links l
-        WHERE m.release_id = $1 AND l.url = m.match_url AND m.provider = 'youtube' AND l.expired_at IS NOT NULL
+        SET candidate_title = NULL, candidate_duration_s = NULL, reasons = {WITHOUT_DETAILS}, told_at = NULL,
+            expired_at = $3
+        WHERE release_id = $1 AND told_at < $2
         """,  # noqa: S608 - constants of ours
         release_id,
+        told_before,
+        now,
     )
-
-
-async def end_expiry(connection: Connection, urls: Sequence[str], told_before: datetime) -> None:
-    """All that was told of these is gone, but for what was told anew meanwhile."""
-    await connection.execute(
-        "SELECT FROM match_links WHERE url = ANY($1::text[]) ORDER BY url FOR UPDATE",
-        urls,
-    )
-    await connection.execute(
-        "UPDATE match_links SET told_at = NULL WHERE url = ANY($1::text[]) AND told_at < $2", urls, told_before
-    )
+    await _follow(connection, release_id)
 
 
 async def forget_old_answers(connection: Connection, kept_before: datetime) -> None:

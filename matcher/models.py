@@ -99,6 +99,8 @@ class Candidate:
     """The track whose ISRC this has: it was found by it, and says nothing of the other tracks."""
     said: tuple[SaidElsewhere, ...] = ()
     """Of other pressings of the same master."""
+    told_at: float | None = None
+    """When YouTube's API told title and duration, in Unix time: its terms let them be kept for 30 days."""
 
 
 @dataclass(frozen=True, slots=True)

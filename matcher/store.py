@@ -476,8 +476,8 @@ async def _ids(connection: Connection, release_id: int) -> dict[Pair, int]:
 
 INSERT_MATCH = """
   INSERT INTO track_matches ({id}release_id, track_index, sub_index, platform, match_url, confidence, approved,
-                             provider, candidate_title, candidate_duration_s, reasons, runner_up)
-  SELECT {thirteenth}$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+                             provider, candidate_title, candidate_duration_s, reasons, runner_up, told_at)
+  SELECT {last}$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, to_timestamp($13::float8)
   WHERE NOT EXISTS (
     SELECT FROM track_matches
     WHERE release_id = $1 AND track_index = $2 AND sub_index IS NOT DISTINCT FROM $3
@@ -498,11 +498,11 @@ async def _insert_matches(
     rows = {pair_of(each.match.track, each.match.candidate): _match_row(release_id, each) for each in matches}
     wanted = {pair: row for pair, row in rows.items() if pair not in refused and pair[2] not in hidden}
     await connection.executemany(
-        INSERT_MATCH.format(id="id, ", thirteenth="$13::bigint, "),
+        INSERT_MATCH.format(id="id, ", last="$14::bigint, "),
         [(*row, ids[pair]) for pair, row in wanted.items() if pair in ids],
     )
     await connection.executemany(
-        INSERT_MATCH.format(id="", thirteenth=""), [row for pair, row in wanted.items() if pair not in ids]
+        INSERT_MATCH.format(id="", last=""), [row for pair, row in wanted.items() if pair not in ids]
     )
 
 
@@ -523,11 +523,11 @@ async def said(connection: Connection, release_id: int) -> Said:
 
 # --- links --------------------------------------------------------------------------------------------------------
 
-HIDDEN_SINCE = "coalesce(l.hidden_since, CASE WHEN m.provider = 'youtube' THEN l.expired_at END)"
+HIDDEN_SINCE = "coalesce(l.hidden_since, CASE WHEN m.provider = 'youtube' THEN m.expired_at END)"
 """Of a match `m` with its link `l`: what `dead_since` is to be. What YouTube's API told too long ago is hidden too."""
 
-IS_TOLD = "(l.state <> 'unknown' OR l.hidden_since IS NOT NULL OR l.expired_at IS NOT NULL)"
-"""Something is known of the link `l`."""
+IS_TOLD = "(l.state <> 'unknown' OR l.hidden_since IS NOT NULL OR m.expired_at IS NOT NULL)"
+"""Something is known of the link `l`, or of the match."""
 
 
 async def hidden_links(connection: Connection, urls: Collection[str]) -> frozenset[str]:
@@ -542,8 +542,7 @@ async def hidden_links(connection: Connection, urls: Collection[str]) -> frozens
 async def _hidden_from_now_on(connection: Connection, urls: Collection[str]) -> frozenset[str]:
     """The same. Whoever finds one of the others dead waits until this transaction ends, and then sees its rows.
 
-    In the order of the URLs, as two writers must not deadlock; also of those that are not known yet. Not FOR SHARE:
-    two jobs would hold a link so, and each wait for the other to note what YouTube told of it (know_links).
+    In the order of the URLs, as two writers must not deadlock; also of those that are not known yet.
     """
     await connection.execute(
         """
@@ -554,9 +553,7 @@ async def _hidden_from_now_on(connection: Connection, urls: Collection[str]) -> 
         """,
         list(set(urls)),
     )
-    await connection.execute(
-        "SELECT FROM match_links WHERE url = ANY($1::text[]) ORDER BY url FOR NO KEY UPDATE", list(urls)
-    )
+    await connection.execute("SELECT FROM match_links WHERE url = ANY($1::text[]) ORDER BY url FOR SHARE", list(urls))
     return await hidden_links(connection, urls)
 
 
@@ -627,6 +624,7 @@ def _match_row(release_id: int, judged: JudgedMatch) -> tuple[object, ...]:
         None if candidate.duration_s is None else round(candidate.duration_s),
         orjson.dumps(reasons).decode(),
         _runner_up(judged.match.runner_up),
+        candidate.told_at,
     )
 
 

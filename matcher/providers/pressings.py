@@ -53,11 +53,12 @@ def parse(rows: Sequence[PressingMatch]) -> tuple[Candidate, ...]:
 
 def _candidate(row: PressingMatch) -> Candidate:
     return Candidate(
-        # What YouTube's API told stays under its terms, on whichever release it is shown.
-        provider=YOUTUBE if row.provider == YOUTUBE else NAME,
+        # What YouTube's API told stays under its terms, and as old as it is, on whichever release it is shown.
+        provider=YOUTUBE if row.told_at else NAME,
         platform=row.platform or "",
         url=row.match_url,
         title=row.candidate_title or row.title,
         duration_s=row.candidate_duration_s,
         attached=True,
+        told_at=row.told_at,
     )

@@ -77,6 +77,7 @@ class YouTube:
 
     client: Client
     clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
     name: str = field(default=NAME, init=False)
     only_in_demand: bool = field(default=True, init=False)
     _searches: Searches[str] = field(init=False)
@@ -95,9 +96,10 @@ class YouTube:
         """Raises Unavailable; what was searched by then is not searched again."""
         queries = queries_of(wanted, release, SEARCHES_MAX)
         ids = await self._searches.all_of(queries)
+        told_at = self.now()
         videos = await self.videos([*dict.fromkeys(ids)])
         self._searches.used(queries)
-        return tuple(_candidate(video) for video in videos.values() if is_preview(video))
+        return tuple(_candidate(video, told_at) for video in videos.values() if is_preview(video))
 
     async def videos(self, ids: Sequence[str]) -> dict[str, Video]:
         """Those that there are. Raises Unavailable."""
@@ -304,7 +306,7 @@ def is_preview(video: Video) -> bool:
     )
 
 
-def _candidate(video: Video) -> Candidate:
+def _candidate(video: Video, told_at: float) -> Candidate:
     return Candidate(
         provider=NAME,
         platform=NAME,
@@ -312,4 +314,5 @@ def _candidate(video: Video) -> Candidate:
         title=video.title,
         duration_s=video.duration_s,
         channel=video.channel,
+        told_at=told_at,
     )

@@ -26,7 +26,7 @@ from proxy.adapters.database import SCHEMA_FILE
 from tests.matcher.providers.asking import client_of
 from tests.matcher.test_decisions import A_AGAIN, A, B, C, decide, id_of, live_urls, rows, set_url
 from tests.matcher.test_pool import Discogs
-from tests.matcher.test_store import audio_of, execute, judged, persist, row
+from tests.matcher.test_store import audio_of, execute, judged, persist, row, somebody_waits
 from tests.simulated_discogs import Catalogue, Fault
 from tests.simulated_providers import SimulatedDeezer, SimulatedOembed
 from tests.simulated_providers.deezer import failing
@@ -487,20 +487,23 @@ async def by_youtube(database: Database, *, title: str = "The Tidal Club - a", r
     """As a search of YouTube's finds it."""
     await persist(database, release_id, judged("a", 0, url=A))
     await execute(database, "DELETE FROM match_links")
+    await found_by_youtube(database, release_id, title)
+    await decided(database)
+
+
+async def found_by_youtube(database: Database, release_id: int, title: str) -> None:
     await execute(
         database,
         """
         INSERT INTO track_matches (release_id, track_index, platform, match_url, confidence, approved, provider,
                                    candidate_title, candidate_duration_s, reasons)
-        SELECT release_id, 1, 'youtube', $1, 90, false, 'youtube', $2, 361,
-               jsonb_build_array(jsonb_build_object('name', 'title', 'weight', 2.5, 'detail', $2::text))
-        FROM track_matches WHERE release_id = $3
+        VALUES ($1, 1, 'youtube', $2, 90, false, 'youtube', $3, 361,
+                jsonb_build_array(jsonb_build_object('name', 'title', 'weight', 2.5, 'detail', $3::text)))
         """,
+        release_id,
         B,
         title,
-        release_id,
     )
-    await decided(database)
 
 
 async def told(database: Database, release_id: int = 1) -> list[object]:
@@ -524,6 +527,69 @@ async def test_what_youtube_told_is_hidden_and_blanked_within_thirty_days(databa
     assert (await row(database, 1))["status"] == "queued"
 
 
+async def test_what_was_told_long_ago_goes_also_where_another_job_finds_the_same_video_meanwhile(
+    database: Database, looking: Looking
+) -> None:
+    await by_youtube(database)
+    await persist(database, 2)
+    looking.clock.wait(timedelta(days=30))
+    async with database.transaction() as connection:
+        await connection.execute("SELECT FROM match_queue WHERE release_id = 1 FOR UPDATE")
+        expiring = asyncio.create_task(looking.checks.expire())
+        while not await somebody_waits(database):
+            await asyncio.sleep(0.01)
+        await found_by_youtube(database, 2, "Told just now")
+    await expiring
+    assert (await told(database, 1))[:2] == [None, None]
+    assert await live_urls(database) == [A]
+    assert (await told(database, 2))[:2] == ["Told just now", 361]
+    assert [match["match_url"] for match in (await audio_of(database, 2)).matches] == [B]
+
+
+async def test_two_who_blank_at_once_blank_each_match_once(database: Database, looking: Looking) -> None:
+    for release_id in range(1, 9):
+        await by_youtube(database, release_id=release_id)
+    looking.clock.wait(timedelta(days=30))
+    await asyncio.gather(*(looking.checks.expire() for _ in range(4)))
+    for release_id in range(1, 9):
+        assert (await told(database, release_id))[:2] == [None, None]
+        assert (await row(database, release_id))["status"] == "queued"
+    assert await looking.checks.expire() == 0
+
+
+async def test_who_dies_while_it_is_told_anew_leaves_nothing_that_does_not_expire(
+    database: Database, looking: Looking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await by_youtube(database)
+    videos = Videos({"b" * 11: Seen(LinkState.ALIVE, title="Something else", duration_s=90)})
+    looking.clock.wait(timedelta(days=30))
+    monkeypatch.setattr(links_store, "that_disagree", killed)
+    with pytest.raises(_KilledError):
+        await looking.checks.check(videos)
+    await looking.checks.expire()
+    assert (await told(database))[:2] == [None, None]
+
+
+async def test_what_the_version_before_noted_of_links_becomes_the_matches_own(
+    database: Database, looking: Looking
+) -> None:
+    await by_youtube(database)
+    await persist(database, 2, judged("b", 1, url=C))
+    await execute(
+        database, "UPDATE track_matches SET provider = 'youtube', candidate_title = NULL WHERE release_id = 2"
+    )
+    await execute(database, "UPDATE track_matches SET told_at = NULL")
+    await execute(database, "UPDATE match_links SET told_at = now() - interval '20 days' WHERE url = $1", B)
+    await execute(database, "UPDATE match_links SET expired_at = now() WHERE url = $1", C)
+    for _ in range(2):
+        await execute(database, SCHEMA_FILE.read_text())
+    looking.clock.wait(timedelta(days=9))
+    assert await looking.checks.expire() == 0
+    looking.clock.wait(timedelta(days=1))
+    assert await looking.checks.expire() == 1
+    assert (await rows(database, 2))[0]["expired_at"]
+
+
 async def test_what_the_community_attached_does_not_expire(database: Database, looking: Looking) -> None:
     await persist(database, 1, judged("a", 0, url=A))
     looking.clock.wait(timedelta(days=365))
@@ -536,10 +602,11 @@ async def test_told_anew_it_is_good_for_another_thirty_days(database: Database, 
     videos = Videos({"b" * 11: Seen(LinkState.ALIVE, title="The Tidal Club - a", duration_s=361)})
     before = await rows(database)
     for _ in range(6):
+        asked_at = looking.clock()
         assert await looking.checks.check(videos)
         looking.clock.wait(timedelta(days=15))
         assert await looking.checks.expire() == 0
-    assert await rows(database) == before
+        assert await rows(database) == [before[0], before[1] | {"told_at": asked_at}]
     assert (await row(database, 1))["status"] == "matched"
 
 
@@ -595,6 +662,10 @@ class _KilledError(Exception):
     pass
 
 
+async def killed(*_: object) -> None:
+    raise _KilledError
+
+
 @pytest.mark.parametrize("step", STEPS)
 async def test_who_dies_in_the_middle_loses_nothing(
     database: Database, looking: Looking, monkeypatch: pytest.MonkeyPatch, step: str
@@ -603,10 +674,6 @@ async def test_who_dies_in_the_middle_loses_nothing(
     looking.oembed.gone.add("a" * 11)
     await looking.once()
     looking.clock.wait(CONFIRMED)
-
-    async def killed(*_: object) -> None:
-        raise _KilledError
-
     with monkeypatch.context() as patch:
         patch.setattr(links_store, step, killed)
         with pytest.raises(_KilledError):

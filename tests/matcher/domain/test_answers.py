@@ -6,7 +6,10 @@ from matcher.domain.answers import packed, unpacked
 from matcher.models import Candidate
 
 ANSWERS = {
-    "one": (Candidate("one", "youtube", "u", "Ä \0 \ud800 🎧", 361.5, artist="x"), Candidate("one", "deezer", "v", "")),
+    "one": (
+        Candidate("one", "youtube", "u", "Ä \0 \ud800 🎧", 361.5, artist="x", told_at=1_767_323_045.123456),
+        Candidate("one", "deezer", "v", ""),
+    ),
     "none": (),
 }
 

@@ -206,13 +206,23 @@ def test_people_who_disagree_leave_it_to_a_person() -> None:
 
 
 def test_what_youtube_told_stays_under_its_terms() -> None:
-    found = PressingMatch(FIRST, "youtube", "youtube", "t", 300, False, False, "Morning Signal", "5:00")
-    assert [each.provider for each in parse([found])] == ["youtube"]
-    assert [each.provider for each in parse([found._replace(provider="discogs_videos")])] == ["pressings"]
+    found = PressingMatch(FIRST, "youtube", "t", 300, 1e9, False, False, "Morning Signal", "5:00")
+    assert [(each.provider, each.told_at) for each in parse([found])] == [("youtube", 1e9)]
+    assert [each.provider for each in parse([found._replace(told_at=None)])] == ["pressings"]
+
+
+async def test_what_youtube_told_is_as_old_on_another_pressing(database: Database) -> None:
+    bodies = {1: body(1, videos=1), 2: body(2)}
+    await matched(database, {1: bodies[1]})
+    await execute(database, "UPDATE track_matches SET provider = 'youtube', told_at = now() - interval '29 days'")
+    await decide(database, 1, FIRST, "approve")
+    await matched(database, {2: bodies[2]})
+    (first,), (second,) = await rows(database, 1), await rows(database, 2)
+    assert second["told_at"] == first["told_at"]
 
 
 def test_a_url_that_a_person_set_is_named_as_its_track() -> None:
-    found = PressingMatch("https://x.org/a", "x.org", "person", None, None, False, True, "Morning Signal", "6:02")
+    found = PressingMatch("https://x.org/a", "x.org", None, None, None, False, True, "Morning Signal", "6:02")
     (candidate,) = parse([found])
     assert candidate.title == "Morning Signal"
     assert candidate.said == (SaidElsewhere(True, "Morning Signal", 362),)

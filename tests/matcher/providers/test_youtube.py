@@ -336,8 +336,12 @@ def client(server: SimulatedYouTube, session: aiohttp.ClientSession, database: D
 async def test_wanted_tracks_are_found_with_what_they_last(catalogue: Catalogue, client: HttpClient) -> None:
     release = release_of(catalogue, 1)
     wanted = release.tracks[:SEARCHES_MAX]
-    found = await make(client).candidates(release, {}, wanted)
-    assert {(each.provider, each.platform, each.attached) for each in found} == {("youtube", "youtube", False)}
+    youtube = make(client)
+    youtube.now = lambda: 1e9
+    found = await youtube.candidates(release, {}, wanted)
+    assert {(each.provider, each.platform, each.attached, each.told_at) for each in found} == {
+        ("youtube", "youtube", False, 1e9)
+    }
     for track in wanted:
         best = max(found, key=lambda each: score(track, each, release).confidence)
         assert score(track, best, release).confidence > 50
