@@ -216,13 +216,14 @@ class LinkChecks:
 
         Raises DatabaseUnavailable.
         """
-        told_before = self.now() - TOLD_FOR
+        now = self.now()
+        told_before = now - TOLD_FOR
         async with self.database.transaction() as connection:
             await links_store.forget_old_answers(connection, told_before)
-            releases = await links_store.releases_told(connection, told_before)
+            releases = await links_store.releases_told(connection, told_before, now)
         for release_id in releases:
             async with self.database.transaction() as connection:
-                await links_store.expire(connection, release_id, told_before, self.now())
+                await links_store.expire(connection, release_id, told_before, now)
         return len(releases)
 
 

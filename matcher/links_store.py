@@ -15,7 +15,7 @@ from asyncpg import Record
 
 from matcher import store
 from matcher.database import Connection
-from matcher.domain.links import Link, LinkState, Seen
+from matcher.domain.links import CLOCKS_DIFFER, SCHEDULED_MOST, Link, LinkState, Seen
 from matcher.domain.urls import spelling
 from matcher.store import HIDDEN_SINCE, IS_TOLD, Priority
 
@@ -56,7 +56,8 @@ class Looked(NamedTuple):
 async def claim(connection: Connection, platform: str, limit: int, now: datetime) -> Leased | None:
     """Lease up to `limit` links that are due, those that wait longest first; None: there are none.
 
-    One that no match leads to any more is forgotten, but for what is dead: that it is not to be suggested again.
+    What is due, or leased, further ahead than may be was written by a clock that was wrong: it is due now. One that no
+    match leads to any more is forgotten, but for what is dead: that it is not to be suggested again.
     """
     token = await connection.fetchval("SELECT gen_random_uuid()")
     rows = await connection.fetch(
@@ -64,7 +65,8 @@ async def claim(connection: Connection, platform: str, limit: int, now: datetime
         UPDATE match_links l SET lease_token = $3, lease_until = $4::timestamptz + $5::interval
         WHERE url IN (
           SELECT url FROM match_links
-          WHERE platform = $1 AND next_at <= $4 AND (lease_until IS NULL OR lease_until < $4)
+          WHERE platform = $1 AND (next_at <= $4 OR next_at > $6)
+            AND (lease_until IS NULL OR lease_until < $4 OR lease_until > $7)
           ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED
         )
         RETURNING url, state, hidden_since, doubts, doubted_since, silences,
@@ -78,6 +80,8 @@ async def claim(connection: Connection, platform: str, limit: int, now: datetime
         token,
         now,
         LEASE,
+        now + SCHEDULED_MOST + CLOCKS_DIFFER,
+        now + LEASE + CLOCKS_DIFFER,
     )
     unused = {row["url"] for row in rows if row["is_unused"]}
     await _forget_unused(connection, unused)
@@ -268,11 +272,18 @@ async def _match_again(connection: Connection, release_id: int) -> None:
 # --- what YouTube's API told --------------------------------------------------------------------------------------
 
 
-async def releases_told(connection: Connection, told_before: datetime) -> list[int]:
+TOO_OLD = "(told_at < $1 OR told_at > $2)"
+"""Of a match: YouTube's API told it before $1. Nobody knows how long ago it was where that is later than $2, as a clock
+was wrong.
+"""
+
+
+async def releases_told(connection: Connection, told_before: datetime, now: datetime) -> list[int]:
     """Some of the releases of which a match holds what YouTube's API told that long ago."""
     rows = await connection.fetch(
-        "SELECT DISTINCT release_id FROM track_matches WHERE told_at < $1 ORDER BY 1 LIMIT $2",
+        f"SELECT DISTINCT release_id FROM track_matches WHERE {TOO_OLD} ORDER BY 1 LIMIT $3",  # noqa: S608 - a constant
         told_before,
+        now + CLOCKS_DIFFER,
         EXPIRED_AT_ONCE,
     )
     return [row["release_id"] for row in rows]
@@ -289,11 +300,12 @@ async def expire(connection: Connection, release_id: int, told_before: datetime,
         f"""
         UPDATE track_matches m
         SET candidate_title = NULL, candidate_duration_s = NULL, reasons = {WITHOUT_DETAILS}, told_at = NULL,
-            expired_at = $3
-        WHERE release_id = $1 AND told_at < $2
+            expired_at = $4
+        WHERE release_id = $3 AND {TOO_OLD}
         """,  # noqa: S608 - constants of ours
-        release_id,
         told_before,
+        now + CLOCKS_DIFFER,
+        release_id,
         now,
     )
     await _follow(connection, release_id)

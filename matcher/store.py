@@ -32,6 +32,8 @@ WITHOUT_REST = timedelta(days=1)
 LEASE_S = 90.0
 """A job whose worker died is free again after this; every job ends well before it."""
 
+AHEAD_MOST = timedelta(days=2)
+"""Nothing waits or is leased for so long: a time further ahead was written by a clock that was wrong, and is now."""
 
 MIGRATION_TIMEOUT_S = 3600.0
 """For what reads a whole table of the old system; nobody waits for it."""
@@ -158,7 +160,7 @@ async def claim(connection: Connection, limit: int) -> list[Job]:
         """
         WITH next AS (
           SELECT release_id FROM match_queue
-          WHERE status = 'queued' AND not_before <= now()
+          WHERE status = 'queued' AND (not_before <= now() OR not_before > now() + $3::interval)
           ORDER BY priority, place, sequence LIMIT $1
           FOR UPDATE SKIP LOCKED
         )
@@ -171,6 +173,7 @@ async def claim(connection: Connection, limit: int) -> list[Job]:
         """,
         limit,
         LEASE_S,
+        AHEAD_MOST,
     )
     rows.sort(key=lambda row: (row["priority"], row["place"], row["sequence"]))
     return [
@@ -197,10 +200,13 @@ async def _free_expired(connection: Connection) -> None:
             decided_at = CASE WHEN attempts >= $1 THEN now() END,
             last_error = 'the worker ended in the middle of the job', lease_token = NULL, lease_until = NULL
         WHERE release_id IN (
-          SELECT release_id FROM match_queue WHERE status = 'processing' AND lease_until < now() FOR UPDATE SKIP LOCKED
+          SELECT release_id FROM match_queue
+          WHERE status = 'processing' AND (lease_until < now() OR lease_until > now() + $2::interval)
+          FOR UPDATE SKIP LOCKED
         )
         """,
         MAX_ATTEMPTS,
+        AHEAD_MOST,
     )
 
 

@@ -44,6 +44,10 @@ REVIVED_FIRST, REVIVED_LAST = timedelta(days=1), timedelta(days=28)
 SILENT_FIRST, SILENT_LAST = timedelta(minutes=15), timedelta(days=1)
 """The same after a look that told nothing."""
 
+SCHEDULED_MOST = max(ROLLING[1], REVIVED_LAST, SILENT_LAST, CONFIRMED_AFTER + CONFIRMED_WITHIN)
+CLOCKS_DIFFER = timedelta(hours=1)
+"""By so much those of several machines may. What lies further ahead than it can was written by one that was wrong."""
+
 TOLD_FOR = timedelta(days=29, hours=12)
 """What YouTube's API told is blanked when it has not been told anew for so long. Its terms say 30 days:
 https://developers.google.com/youtube/terms/developer-policies (III.E.4)."""
@@ -90,7 +94,7 @@ def after(link: Link, seen: Seen, now: datetime, chance: float) -> tuple[Link, d
     if not seen.state.is_bad:
         first, last = ROLLING
         return Link(seen.state), now + first + (last - first) * chance
-    since = link.doubted_since or now
+    since = min(link.doubted_since or now, now)
     doubted = replace(link, doubts=link.doubts + 1, doubted_since=since, silences=0)
     if link.hidden_since is None and not seen.is_explicit and now - since < CONFIRMED_AFTER:
         return doubted, since + CONFIRMED_AFTER + CONFIRMED_WITHIN * chance

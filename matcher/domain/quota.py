@@ -49,6 +49,11 @@ LIMITS: Mapping[str, tuple[Limit, ...]] = {
 """What each provider states; where it states nothing (iTunes), what has been seen to pass."""
 
 
+PLACES_AHEAD_S = 3600.0
+DAY_MOST_S = 26 * 3600.0
+"""What is remembered of a time further ahead is by a clock that was wrong: it does not hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """What is remembered of a limit; times in seconds of one clock."""
@@ -105,7 +110,7 @@ def _next(limit: Limit, state: State, now: Now) -> tuple[float, State]:
     """Seconds until the limit allows one more call, and what is to be remembered of it."""
     match limit:
         case Pace():
-            due = max(state.at, now.at)
+            due = state.at if now.at < state.at <= now.at + PLACES_AHEAD_S else now.at
             wait_s = due - (limit.burst - 1) * limit.interval_s - now.at
             return max(0.0, wait_s), State(due + limit.interval_s)
         case Daily():
@@ -121,4 +126,4 @@ def left(limit: Daily, state: State, now: Now) -> int:
 
 
 def _today(limit: Daily, state: State, now: Now) -> State:
-    return state if now.at < state.at else State(now.day_ends[limit.zone])
+    return state if now.at < state.at <= now.at + DAY_MOST_S else State(now.day_ends[limit.zone])

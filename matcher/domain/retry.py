@@ -13,6 +13,8 @@ BACKOFF_S = (10.0, 60.0, 300.0, 1800.0)
 
 PARK_AT_LEAST_S = 1.0
 """Nobody's Retry-After makes us ask in a tight loop."""
+PARK_AT_MOST_S = 24 * 3600.0
+"""Nor for ever in vain."""
 
 
 WITHOUT_AFTER_S = 6 * 3600.0
@@ -47,7 +49,7 @@ Aftermath = Retry | Park | Fail
 def aftermath(error: Exception, attempts: int) -> Aftermath:
     """What to do after `error` ended attempt number `attempts` (the first is 1)."""
     if isinstance(error, Unavailable):
-        return Park(max(error.retry_after_s, PARK_AT_LEAST_S))
+        return Park(min(max(error.retry_after_s, PARK_AT_LEAST_S), PARK_AT_MOST_S))
     if isinstance(error, ReleaseGone) or attempts >= MAX_ATTEMPTS:
         return Fail()
     return Retry(BACKOFF_S[min(attempts, len(BACKOFF_S)) - 1])
@@ -60,4 +62,5 @@ def pause_for_providers(retry_after_s: Collection[float], waited_s: float) -> fl
     """
     if not retry_after_s or waited_s >= WITHOUT_AFTER_S:
         return None
-    return max(PARK_AT_LEAST_S, min(retry_after_s), min(waited_s, PARK_FOR_PROVIDERS_MOST_S))
+    pause_s = max(PARK_AT_LEAST_S, min(retry_after_s), min(waited_s, PARK_FOR_PROVIDERS_MOST_S))
+    return min(pause_s, PARK_AT_MOST_S)

@@ -644,6 +644,55 @@ async def test_answers_of_parked_jobs_are_not_kept_longer(database: Database, lo
     assert (await row(database, 1))["answers"] is None
 
 
+# --- a clock that was wrong -----------------------------------------------------------------------------------------
+
+AHEAD = timedelta(days=365)
+
+
+async def test_what_was_looked_at_by_a_clock_that_was_ahead_is_looked_at_once_that_is_right(
+    database: Database, looking: Looking
+) -> None:
+    await persist(database, 1, judged("a", 0, url=A))
+    looking.clock.wait(AHEAD)
+    assert await looking.once()
+    looking.clock.wait(-AHEAD)
+    checked = await looking.once()
+    assert checked
+    assert checked.outcomes == {"alive": 1}
+    assert await looking.once() is None
+
+
+async def test_a_lease_by_a_clock_that_was_ahead_ends_once_that_is_right(database: Database, looking: Looking) -> None:
+    await persist(database, 1, judged("a", 0, url=A))
+    async with database.transaction() as connection:
+        assert await links_store.claim(connection, "youtube", 50, looking.clock() + AHEAD)
+    assert await looking.once()
+
+
+async def test_what_youtube_told_by_a_clock_that_was_ahead_is_blanked_once_that_is_right(
+    database: Database, looking: Looking
+) -> None:
+    await by_youtube(database)
+    videos = Videos({"b" * 11: Seen(LinkState.ALIVE, title="The Tidal Club - a", duration_s=361)})
+    looking.clock.wait(AHEAD)
+    await looking.checks.check(videos)
+    looking.clock.wait(-AHEAD)
+    assert await looking.checks.expire() == 1
+    assert (await told(database))[:2] == [None, None]
+
+
+async def test_what_another_machine_whose_clock_differs_a_little_has_told_stays(
+    database: Database, looking: Looking
+) -> None:
+    await by_youtube(database)
+    videos = Videos({"b" * 11: Seen(LinkState.ALIVE, title="The Tidal Club - a", duration_s=361)})
+    looking.clock.wait(timedelta(minutes=5))
+    await looking.checks.check(videos)
+    looking.clock.wait(-timedelta(minutes=5))
+    assert await looking.checks.expire() == 0
+    assert await looking.once() is None
+
+
 # --- several processes, killed at any point -------------------------------------------------------------------------
 
 

@@ -128,6 +128,18 @@ async def test_a_job_whose_worker_died_is_free_again(database: Database) -> None
     assert (await row(database, 1))["status"] == "unmatched"
 
 
+async def test_a_clock_that_was_ahead_keeps_no_job_waiting_once_it_is_right(database: Database) -> None:
+    await enqueue(database, 1)
+    job = await claim_one(database)
+    await execute(database, "UPDATE match_queue SET lease_until = lease_until + interval '1 year'")
+    job = await claim_one(database)
+    async with database.transaction() as connection:
+        await store.park(connection, job, 10, "throttled")
+    assert await claim(database) == []
+    await execute(database, "UPDATE match_queue SET not_before = not_before + interval '1 year'")
+    assert await claim_one(database)
+
+
 async def test_a_job_that_kills_its_worker_each_time_fails_in_the_end(database: Database) -> None:
     await enqueue(database, 1)
     for _ in range(MAX_ATTEMPTS):

@@ -11,6 +11,7 @@ from matcher.domain.links import (
     NOTHING_LEARNT,
     REVIVED_LAST,
     ROLLING,
+    SCHEDULED_MOST,
     SILENT_LAST,
     TOLD_FOR,
     Link,
@@ -90,6 +91,12 @@ def test_a_second_look_at_once_kills_nothing() -> None:
     assert again >= NOW + CONFIRMED_AFTER
 
 
+def test_a_doubt_from_the_future_is_of_now() -> None:
+    link, again = after(Link(LinkState.ALIVE, None, 1, NOW + 365 * DAY), DEAD, NOW, 0.5)
+    assert (link.hidden_since, link.doubted_since) == (None, NOW)
+    assert NOW < again < NOW + DAY
+
+
 @given(histories)
 def test_only_what_was_seen_bad_is_ever_hidden(history: list[tuple[Seen, float]]) -> None:
     link, now = Link(), NOW
@@ -110,6 +117,7 @@ def test_there_is_always_a_next_look_and_never_too_late(history: list[tuple[Seen
     for seen, chance in history:
         link, then = after(link, seen, now, chance)
         latest = REVIVED_LAST if link.hidden_since else ROLLING[1]
+        assert then - now <= SCHEDULED_MOST
         assert timedelta(0) < then - now <= (SILENT_LAST if seen is NOTHING_LEARNT else latest)
         now = then
 

@@ -78,6 +78,9 @@ TWO_A_DAY = Daily("searches", 2, ZONE)
         (TWO_A_DAY, State(DAY_S, 2), 100.0, Refused(DAY_S - 100, "searches")),
         (TWO_A_DAY, State(DAY_S, 2), DAY_S - 0.5, Refused(0.5, "searches")),
         (TWO_A_DAY, State(DAY_S, 2), DAY_S, Taken(0.0, {"searches": State(2 * DAY_S, 1)})),
+        # By a clock that was a year ahead.
+        (ONE_A_SECOND, State(365 * DAY_S), 100.0, Taken(0.0, {"calls": State(101.0)})),
+        (TWO_A_DAY, State(365 * DAY_S, 2), 100.0, Taken(0.0, {"searches": State(DAY_S, 1)})),
     ],
 )
 def test_a_call_is_taken_or_refused(limit: Limit, state: State, at: float, expected: Taken | Refused) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from matcher.domain.retry import (
     MAX_ATTEMPTS,
+    PARK_AT_MOST_S,
     WITHOUT_AFTER_S,
     Aftermath,
     Fail,
@@ -21,6 +22,7 @@ from matcher.errors import MalformedRelease, ReleaseGone, Unavailable
         (Unavailable("429", 60), 1, Park(60)),
         (Unavailable("429", 60), MAX_ATTEMPTS, Park(60)),
         (Unavailable("429", 0), 1, Park(1)),
+        (Unavailable("429", 1e9), 1, Park(PARK_AT_MOST_S)),
         (ReleaseGone("gone"), 1, Fail()),
         (MalformedRelease("odd"), 1, Retry(10)),
         (MalformedRelease("odd"), 2, Retry(60)),
@@ -41,6 +43,7 @@ def test_what_becomes_of_a_job(error: Exception, attempts: int, expected: Afterm
         ([0], 0, 1),
         ([5, 80_000], 0, 5),
         ([80_000], 0, 80_000),
+        ([1e9], 0, PARK_AT_MOST_S),
         ([5], 300, 300),
         ([5], 20_000, 1800),
         ([5], WITHOUT_AFTER_S, None),
