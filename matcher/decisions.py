@@ -73,14 +73,21 @@ class _Track:
     def automatic(self, but: int) -> list[int]:
         return [row["id"] for row in self.rows if row["id"] != but and row["is_automatic"]]
 
-    def replaceable(self, but: int) -> list[int]:
-        """What goes when another is approved; a dead link too, lest it come alive beside that."""
-        dead = [
-            row["id"]
-            for row in self.rows
-            if row["is_dead"] and row["is_standing"] and row["provider"] and row["id"] != but
+    def others(self, row: Record | None) -> list[Record]:
+        """All but the row that are not rejected."""
+        return [other for other in self.rows if other["is_standing"] and (row is None or other["id"] != row["id"])]
+
+    def outdone_by(self, row: Record) -> list[Record]:
+        """What goes when it is approved; a dead link too, lest it come alive beside it.
+
+        Beside one that is dead itself a match may be shown, but for one that a person approved before.
+        """
+        return [
+            other
+            for other in self.others(row)
+            if other["is_approved_by_person"]
+            or (not row["is_dead"] and (other["provider"] is not None or other["is_approved"]))
         ]
-        return [*self.automatic(but), *dead]
 
     def decided(self, row: Record, *, changed: bool) -> Decided:
         return Decided(row["id"], self.release_id, self.track_index, self.sub_index, row["match_url"], changed)
@@ -90,7 +97,7 @@ class _Track:
 
 
 async def approve(connection: Connection, match_id: int, by: str) -> Decided:
-    """It is right. Other matches of the track that no person decided go. Raises NoSuchMatch."""
+    """It is right: the track's one approved match, whatever was found or approved before. Raises NoSuchMatch."""
     return await _approve(connection, await _locked(connection, match_id), match_id, by)
 
 
@@ -98,10 +105,10 @@ async def _approve(connection: Connection, track: _Track, match_id: int, by: str
     row = track.row(match_id)
     if row["is_approved_by_person"]:
         return track.decided(row, changed=False)
-    others = [] if row["is_dead"] else track.replaceable(but=match_id)
-    await _record(connection, track, Action.APPROVE, row, by, [match_id, *others])
+    outdone = track.outdone_by(row)
+    await _record(connection, track, Action.APPROVE, row, by, [match_id, *_ids(outdone)])
     await _verify(connection, [match_id], by, "approved = true, rejected = false")
-    await _remove(connection, others)
+    await _give_way(connection, outdone, by)
     await _settled(connection, track, row)
     return track.decided(row, changed=True)
 
@@ -144,13 +151,10 @@ async def set_url(
     chosen = next((row for row in track.rows if _is_spelt(row, url)), None)
     if chosen and chosen["is_approved_by_person"] and chosen["provider"] == PERSON and not chosen["is_dead"]:
         return track.decided(chosen, changed=False)
-    others = [row for row in track.rows if row["is_standing"] and row is not chosen]
-    removed = [row["id"] for row in others if row["provider"] is not None]
-    refused = [row["id"] for row in others if row["provider"] is None]  # rows of the old system are never removed
+    outdone = track.others(chosen)
     row = chosen or await _insert(connection, track, platform, url, by)
-    await _record(connection, track, Action.SET, row, by, [*([row["id"]] if chosen else []), *removed, *refused])
-    await _verify(connection, refused, by, "approved = false, rejected = true")
-    await _remove(connection, removed)
+    await _record(connection, track, Action.SET, row, by, _ids([*([chosen] if chosen else []), *outdone]))
+    await _give_way(connection, outdone, by)
     await _verify(
         connection,
         [row["id"]],
@@ -165,7 +169,8 @@ async def set_url(
 async def undo(connection: Connection, match_id: int, by: str) -> Decided:
     """Take the last decision of a match back: all is as it was before it. Done twice it is done once.
 
-    Raises NoSuchMatch where the match is gone, Undecidable where nobody has decided it.
+    Raises NoSuchMatch where the match is gone, Undecidable where nobody has decided it, or where an approval would come
+    back beside a later one.
     """
     release_id = await release_of(connection, match_id)
     return await _undo(connection, match_id, by, await _lock_release(connection, release_id))
@@ -197,6 +202,7 @@ async def _undo(connection: Connection, match_id: int, by: str, pressings: Seque
     row = track.row(match_id)
     await _record(connection, track, Action.UNDO, row, by, [])
     await _restore(connection, track, last["id"], match_id)
+    await _check_one_is_approved(connection, track, last["id"])
     await _settled(connection, track, row)
     return track.decided(row, changed=True)
 
@@ -406,6 +412,7 @@ async def _track(
         f"""
         SELECT id, match_url, provider, dead_since IS NOT NULL AS is_dead,
                NOT rejected AND dead_since IS NULL AS is_live, NOT rejected AS is_standing, {AUTOMATIC} AS is_automatic,
+               coalesce(approved, false) AS is_approved,
                verified_at IS NOT NULL AND rejected AS is_rejected_by_person,
                verified_at IS NOT NULL AND NOT rejected AND coalesce(approved, false) AS is_approved_by_person
         FROM track_matches
@@ -510,6 +517,17 @@ async def _look_anew(connection: Connection, url: str) -> None:
     )
 
 
+async def _give_way(connection: Connection, outdone: Sequence[Record], by: str) -> None:
+    """Rows of the old system are never removed."""
+    await _remove(connection, [row["id"] for row in outdone if row["provider"] is not None])
+    refused = [row["id"] for row in outdone if row["provider"] is None]
+    await _verify(connection, refused, by, "approved = false, rejected = true")
+
+
+def _ids(rows: Sequence[Record]) -> list[int]:
+    return [row["id"] for row in rows]
+
+
 async def _remove(connection: Connection, match_ids: Sequence[int]) -> None:
     await connection.execute("DELETE FROM track_matches WHERE id = ANY($1::bigint[])", match_ids)
 
@@ -552,6 +570,28 @@ async def _restore(connection: Connection, track: _Track, decision_id: int, matc
     )
     await _remove(connection, [*track.automatic(but=match_id), *([] if had_it else [match_id])])
     await _bring_back(connection, decision_id, track.release_id, match_id)
+
+
+async def _check_one_is_approved(connection: Connection, track: _Track, undone: int) -> None:
+    """Raises Undecidable where what comes back stands beside what was approved after the decision that is undone."""
+    rows = await connection.fetch(
+        """
+        SELECT id, EXISTS (
+          SELECT FROM match_decisions later
+          WHERE later.match_id = m.id AND later.id > $4 AND later.action IN ('approve', 'set')
+        ) AS is_since
+        FROM track_matches m
+        WHERE release_id = $1 AND track_index IS NOT DISTINCT FROM $2 AND sub_index IS NOT DISTINCT FROM $3
+          AND verified_at IS NOT NULL AND approved AND NOT rejected
+        """,
+        track.release_id,
+        track.track_index,
+        track.sub_index,
+        undone,
+    )
+    since = [row["id"] for row in rows if row["is_since"]]
+    if len(rows) > 1 and since:
+        raise Undecidable(f"Match {since[0]} of the same track was approved since: take that back first.")
 
 
 BEFORE = "jsonb_populate_recordset(NULL::track_matches, (SELECT before FROM match_decisions WHERE id = $1))"

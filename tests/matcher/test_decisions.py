@@ -180,6 +180,64 @@ async def test_decisions_and_jobs_on_one_release_do_not_deadlock(database_dsn: s
             assert len([each for each in await rows(database, release_id) if each["rejected"]]) == 3
 
 
+async def approved_beside_a_rejected_one(database: Database) -> tuple[int, int]:
+    """Ids of A, which anna approved, and of B, which she rejected before."""
+    await persist(database, 1, judged("a", 0, url=B))
+    second = await id_of(database, B)
+    await decide(database, decisions.reject, second)
+    await persist(database, 1, judged("a", 0, url=A))
+    first = await id_of(database, A)
+    await decide(database, decisions.approve, first)
+    return first, second
+
+
+async def test_a_track_has_one_approved_match_and_the_last_decision_holds(database: Database) -> None:
+    _, rejected = await approved_beside_a_rejected_one(database)
+    before = await rows(database)
+    await decide(database, decisions.approve, rejected, "boris")
+    (match,) = (await audio_of(database, 1)).matches
+    assert (match["match_url"], match["verified_by"]) == (B, "boris")
+    assert await history(database) == [("approve", "boris"), ("approve", "anna"), ("reject", "anna")]
+    await decide(database, decisions.undo, rejected, "boris")
+    assert await rows(database) == before
+
+
+@pytest.mark.parametrize("dead", [A, B])
+async def test_it_has_one_also_when_a_dead_link_comes_alive(database: Database, dead: str) -> None:
+    _, rejected = await approved_beside_a_rejected_one(database)
+    await execute(database, "UPDATE track_matches SET dead_since = now() WHERE match_url = $1", dead)
+    await decide(database, decisions.approve, rejected, "boris")
+    await execute(database, "UPDATE track_matches SET dead_since = NULL")
+    assert await live_urls(database) == [B]
+
+
+async def test_a_row_of_the_old_system_that_was_approved_gives_way_and_is_never_deleted(database: Database) -> None:
+    await persist(database, 1)
+    for url, approved in ((A, True), (B, False)):
+        await execute(
+            database,
+            "INSERT INTO track_matches (release_id, track_index, match_url, approved) VALUES (1, 0, $1, $2)",
+            url,
+            approved,
+        )
+    before = await rows(database)
+    await decide(database, decisions.approve, await id_of(database, B))
+    assert await verdicts(database) == {A: "rejected", B: "approved"}
+    await decide(database, decisions.undo, await id_of(database, B))
+    assert await rows(database) == before
+
+
+async def test_an_approval_does_not_come_back_beside_a_later_one(database: Database) -> None:
+    first, second = await approved_beside_a_rejected_one(database)
+    await decide(database, decisions.reject, first)
+    await decide(database, decisions.approve, second, "boris")
+    with pytest.raises(Undecidable, match=f"Match {second} of the same track was approved since"):
+        await decide(database, decisions.undo, first)
+    await decide(database, decisions.undo, second)
+    await decide(database, decisions.undo, first)
+    assert await verdicts(database) == {A: "approved", B: "rejected"}
+
+
 @pytest.mark.parametrize("how", [decisions.approve, decisions.reject, decisions.undo])
 async def test_a_match_that_is_gone_is_told_so(database: Database, how: Decide) -> None:
     await persist(database, 1, judged("a", 0, url=A))
@@ -456,12 +514,12 @@ async def test_undo_does_not_bring_a_dead_link_back(database: Database) -> None:
 
 async def test_undo_leaves_alone_what_was_decided_since(database: Database) -> None:
     await persist(database, 1)
-    await execute(database, "INSERT INTO track_matches (release_id, track_index, match_url) VALUES (1, 0, $1)", A)
-    decided = await set_url(database)
-    await decide(database, decisions.approve, await id_of(database, A), "boris")
-    await decide(database, decisions.undo, decided.match_id)
-    (match,) = (await audio_of(database, 1)).matches
-    assert (match["match_url"], match["verified_by"]) == (A, "boris")
+    for url in (A, A_AGAIN):
+        await execute(database, "INSERT INTO track_matches (release_id, track_index, match_url) VALUES (1, 0, $1)", url)
+    await decide(database, decisions.reject, await id_of(database, A))
+    await decide(database, decisions.approve, await id_of(database, A_AGAIN), "boris")
+    await decide(database, decisions.undo, await id_of(database, A))
+    assert await verdicts(database) == {A: "pending", A_AGAIN: "approved"}
 
 
 async def test_there_is_nothing_to_undo_where_nobody_decided(database: Database) -> None:
@@ -586,6 +644,7 @@ def holds(before: Rows, after: Rows, step: Step) -> None:
     sure = [each for each in after if each["verified_at"] and is_live(each)]
     loose = [each for each in after if not each["verified_at"] and is_live(each) and each["provider"]]
     assert not [one for one in loose for other in sure if same_track(one, other)]
+    assert not [one for one, other in itertools.combinations(sure, 2) if same_track(one, other)]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
