@@ -759,3 +759,17 @@ $$;
 CREATE OR REPLACE TRIGGER track_matches_date_told BEFORE INSERT ON track_matches
   FOR EACH ROW WHEN (NEW.provider = 'youtube' AND NEW.candidate_title IS NOT NULL)
   EXECUTE FUNCTION date_what_was_told();
+
+-- A link that is known to be dead, in this spelling or in another, is shown of no match, whoever writes that.
+CREATE OR REPLACE FUNCTION hide_dead_match() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  NEW.dead_since := (
+    SELECT min(hidden_since) FROM match_links
+    WHERE hidden_since IS NOT NULL AND (url = NEW.match_url OR spelling = NEW.match_url)
+  );
+  RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER track_matches_hide_dead BEFORE INSERT ON track_matches
+  FOR EACH ROW WHEN (NEW.dead_since IS NULL AND NEW.match_url IS NOT NULL) EXECUTE FUNCTION hide_dead_match();

@@ -317,6 +317,21 @@ async def test_a_dead_link_is_not_suggested_again_for_whichever_track_or_release
         assert (await audio_of(database, release_id)).matches == ()
 
 
+@pytest.mark.parametrize(("known", "written"), [(A, A), (A_AGAIN, A)])
+async def test_whoever_writes_a_match_its_dead_link_is_never_shown(
+    database: Database, looking: Looking, known: str, written: str
+) -> None:
+    await persist(database, 1, judged("a", 0, url=known))
+    await looking.dies("a" * 11)
+    await persist(database, 2, judged("b", 1, url=B))
+    await execute(database, "INSERT INTO track_matches (release_id, track_index, match_url) VALUES (2, 0, $1)", written)
+    assert [match["match_url"] for match in (await audio_of(database, 2)).matches] == [B]
+    looking.oembed.gone.clear()
+    looking.clock.wait(timedelta(days=2))
+    await looking.once()
+    assert [match["match_url"] for match in (await audio_of(database, 2)).matches] == [written, B]
+
+
 async def test_the_next_best_takes_its_place(database: Database, looking: Looking) -> None:
     """A job leaves dead candidates out before it matches: they are in nobody's way."""
     await persist(database, 1, judged("a", 0, url=A))
