@@ -659,10 +659,12 @@ COMMENT ON COLUMN call_hours.matched IS 'those of them that found a match for it
 -- Links ------------------------------------------------------------------------------------------------------------
 -- Each URL that a match leads to, once, however many tracks have it: it is looked at again and again.
 
+-- By the hosts of matcher/domain/urls.py.
 CREATE OR REPLACE FUNCTION link_platform(url text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE
-    WHEN url ~* '^https?://((www|m|music)\.)?(youtube\.com|youtu\.be)/' THEN 'youtube'
-    WHEN url ~* '^https?://(www\.)?deezer\.com/' THEN 'deezer'
+    WHEN url ~* '^https?://(((www|m|music)\.)?youtube\.com|youtu\.be|(www\.)?youtube-nocookie\.com)(:[0-9]+)?/'
+      THEN 'youtube'
+    WHEN url ~* '^https?://(www\.)?deezer\.com(:[0-9]+)?/' THEN 'deezer'
     ELSE 'other'
   END
 $$;
@@ -773,3 +775,7 @@ $$;
 
 CREATE OR REPLACE TRIGGER track_matches_hide_dead BEFORE INSERT ON track_matches
   FOR EACH ROW WHEN (NEW.dead_since IS NULL AND NEW.match_url IS NOT NULL) EXECUTE FUNCTION hide_dead_match();
+
+-- Links whose hosts were not known before.
+UPDATE match_links SET platform = link_platform(url), next_at = now()
+WHERE platform = 'other' AND link_platform(url) <> 'other';
