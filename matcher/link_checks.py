@@ -25,6 +25,9 @@ from matcher.quota_store import Quota
 
 BATCH = 50
 """Links leased at once."""
+LOOKING = links_store.LEASE / 2
+"""How long they are looked at: many workers share one pace, and a platform may be slow. What was not asked by then is
+due as before; the rest of the lease is for what follows from the looks."""
 IDLE_S = 60.0
 """How often it is looked whether links are due; in the meantime they gather, to be asked for in one call."""
 RESTS_AT_LEAST_S = 5.0
@@ -122,7 +125,7 @@ class LinkChecks:
         if leased is None:
             return None
         ids = {url: found for url in leased.wanted if (found := checker.id_of(url))}
-        looks = await self._looks(checker, ids)
+        looks = await self._looks(checker, ids, asked_at + LOOKING)
         await self._believable(checker, leased, looks)
         looked = [
             Looked(url, seen, *after(leased.links[url], seen, self.now(), self.chance()))
@@ -141,11 +144,13 @@ class LinkChecks:
             looks.error,
         )
 
-    async def _looks(self, checker: LinkChecker, ids: Mapping[str, str]) -> _Looks:
-        """Until all are looked at, or the platform cannot answer: then the rest waits."""
+    async def _looks(self, checker: LinkChecker, ids: Mapping[str, str], until: datetime) -> _Looks:
+        """Until all are looked at, time is over, or the platform cannot answer: then the rest waits."""
         looks = _Looks()
         pace = Quota(self.database, f"links_{checker.name}", (checker.pace,))
         for group in _groups(sorted(ids), checker.at_once):
+            if self.now() >= until:
+                break
             try:
                 await pace.take("")
                 told = await checker.look([ids[url] for url in group])

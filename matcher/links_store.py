@@ -20,7 +20,7 @@ from matcher.domain.urls import spelling
 from matcher.store import HIDDEN_SINCE, IS_TOLD, Priority
 
 LEASE = timedelta(minutes=10)
-"""A link whose looker died is due again after this; a batch takes a minute or so."""
+"""A link whose looker died is due again after this; a batch ends well before it."""
 
 EXPIRED_AT_ONCE = 500
 OVERDUE_AFTER = timedelta(days=1)

@@ -719,6 +719,30 @@ async def test_two_who_look_at_once_look_at_each_link_once(database: Database, l
     assert len(looking.oembed.calls) == 40
 
 
+async def test_a_batch_ends_before_its_lease_however_long_the_looks_take(database: Database) -> None:
+    clock = Clock()
+    asked: list[str] = []
+
+    @dataclass(slots=True)
+    class Slow(Videos):
+        at_once: int = 1
+
+        async def look(self, ids: Sequence[str]) -> Mapping[str, Seen]:
+            asked.extend(ids)
+            clock.wait(timedelta(minutes=1))
+            return dict.fromkeys(ids, Seen(LinkState.ALIVE))
+
+    urls = [f"https://www.youtube.com/watch?v={number:011}" for number in range(20)]
+    await persist(database, 1, *(judged("a", place, url=url) for place, url in enumerate(urls)))
+    checks = LinkChecks(database, [], now=clock)
+    while len(asked) < len(urls):
+        began = clock()
+        assert await checks.check(Slow({}))
+        assert clock() - began < links_store.LEASE
+    assert len(set(asked)) == len(urls)
+    assert await checks.check(Slow({})) is None
+
+
 STEPS = ("note", "that_disagree", "follow", "settle", "put_back")
 
 
