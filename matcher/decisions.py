@@ -321,6 +321,10 @@ async def undo_no_audio(connection: Connection, release_id: int, by: str) -> Dec
     )
     await _record_of_release(connection, release_id, Action.UNDO, by, [])
     await _bring_back(connection, said, release_id)
+    await connection.execute(  # what the old system wrote meanwhile
+        "UPDATE track_matches SET rejected = false WHERE release_id = $1 AND rejected AND verified_at IS NULL",
+        release_id,
+    )
     await store.refresh_has_audio(connection, release_id)
     await connection.execute("UPDATE match_queue SET no_audio_since = NULL WHERE release_id = $1", release_id)
     await _queue_again(connection, [release_id])

@@ -31,6 +31,7 @@ class MigrationReport:
 
 async def migrate(database: Database) -> MigrationReport:
     async with database.transaction() as connection:
+        await store.store_orphans_without_audio(connection)
         queued = await store.queue_orphans(connection)
         orphans = await store.count_orphans(connection)
         corrected = await store.refresh_all_has_audio(connection)

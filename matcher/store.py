@@ -701,7 +701,10 @@ ORPHANS = """
 
 
 async def queue_orphans(connection: Connection) -> int:
-    """Queue them lowest, to be persisted whatever their new score; returns how many were not waiting already."""
+    """Queue them lowest, to be persisted whatever their new score; returns how many were not waiting already.
+
+    But for those of which a person said that there is no audio for them, ever.
+    """
     rows = await connection.fetch(
         f"""
         INSERT INTO match_queue AS q (release_id, priority, persist_always)
@@ -710,13 +713,27 @@ async def queue_orphans(connection: Connection) -> int:
           persist_always = true,
           status = CASE WHEN q.status = 'processing' THEN q.status ELSE 'queued' END,
           attempts = CASE WHEN q.status = 'failed' THEN 0 ELSE q.attempts END
-        WHERE NOT q.persist_always
+        WHERE NOT q.persist_always AND q.no_audio_since IS NULL
         RETURNING 1
         """,  # noqa: S608 (a constant of ours)
         int(Priority.ORPHAN),
         timeout=MIGRATION_TIMEOUT_S,
     )
     return len(rows)
+
+
+async def store_orphans_without_audio(connection: Connection) -> None:
+    """Those are not matched: their matches are rejected, though by nobody, until a person takes that back."""
+    rows = await connection.fetch(
+        f"""
+        SELECT release_id FROM ({ORPHANS}) AS orphan JOIN match_queue q USING (release_id)
+        WHERE q.no_audio_since IS NOT NULL ORDER BY release_id
+        """,  # noqa: S608 (a constant of ours)
+        timeout=MIGRATION_TIMEOUT_S,
+    )
+    for row in rows:
+        await connection.execute("UPDATE track_matches SET rejected = true WHERE release_id = $1", row["release_id"])
+        await persist_bare(connection, row["release_id"])
 
 
 async def count_orphans(connection: Connection) -> int:

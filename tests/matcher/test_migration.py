@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
+from matcher import decisions
 from matcher.database import Database
 from matcher.domain.retry import MAX_ATTEMPTS
 from matcher.domain.verdict import Thresholds
@@ -12,8 +13,10 @@ from matcher.errors import ReleaseGone
 from matcher.migration import migrate
 from matcher.pool import FetchedRelease, Matcher
 from matcher.providers.discogs_videos import DiscogsVideos
-from proxy.adapters.database import connected
+from proxy.adapters.database import SCHEMA_FILE, connected
 from tests.matcher.bodies import encoded, release_body
+from tests.matcher.test_decisions import DecideRelease
+from tests.matcher.test_store import audio_of, execute, row
 
 OLD_SYSTEM = """
 CREATE TABLE releases (
@@ -89,6 +92,25 @@ async def test_an_adopted_release_keeps_apart_from_an_old_rows_primary_key(empty
         assert keys[7] == 101
         assert keys[101] == -101
         assert keys[102] == 102
+
+
+async def test_what_a_person_said_has_no_audio_is_adopted_without_being_matched(empty_database_dsn: str) -> None:
+    async with connected(empty_database_dsn, connections=5) as database:
+        await no_audio(database, decisions.no_audio)
+        await execute(database, "ALTER TABLE track_matches DROP CONSTRAINT track_matches_release_fk")
+        await execute(database, "INSERT INTO track_matches (release_id, track_index, match_url) VALUES (7, 0, 'u')")
+        await execute(database, SCHEMA_FILE.read_text())
+        report = await migrate(database)
+        assert (report.newly_queued, report.orphaned_releases, report.done) == (0, 0, True)
+        assert (await row(database, 7))["status"] == "unmatched"
+        assert (await audio_of(database, 7)).matches == ()
+        await no_audio(database, decisions.undo_no_audio)
+        assert [match["match_url"] for match in (await audio_of(database, 7)).matches] == ["u"]
+
+
+async def no_audio(database: Database, how: DecideRelease) -> None:
+    async with database.transaction() as connection:
+        assert (await how(connection, 7, "anna")).changed
 
 
 async def test_ids_kept_as_text_become_numbers(empty_database_dsn: str) -> None:
