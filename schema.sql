@@ -1,7 +1,8 @@
 -- The schema of discogs-proxy, its single source: idempotent, applied at start inside one transaction that holds an
--- advisory lock, and only when this file differs from the one applied last (schema_state).
+-- advisory lock, and only when its number or statements differ from those applied last (schema_state).
 -- Changes are additive for one version, so that the previous version still runs beside this one.
--- Schema number 1: raise it with each change of this file. A version that knows only lower ones refuses the database.
+-- Schema number 2: a version that knows only lower ones refuses the database. The first change after a release raises
+-- it; tests/proxy/adapters/test_schema.py tells when.
 -- PostgreSQL 15 or later. It also adopts the tables of the old system in place, whatever rows they hold.
 
 CREATE TABLE IF NOT EXISTS schema_state (

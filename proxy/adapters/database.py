@@ -42,7 +42,7 @@ class DatabaseUnusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """schema.sql. `number` grows with each change that a database may meet; `tables` has parents before children."""
+    """schema.sql. `digest` is of its statements; `tables` has parents before children."""
 
     sql: str
     number: int
@@ -56,7 +56,14 @@ def our_schema() -> Schema:
     number = SCHEMA_NUMBER.search(sql)
     assert number  # noqa: S101 - a file of ours; a test holds it true
     tables = tuple(re.findall(r"^CREATE TABLE IF NOT EXISTS (\w+)", sql, re.MULTILINE))
-    return Schema(sql, int(number[1]), hashlib.sha256(sql.encode()).hexdigest(), tables)
+    return Schema(sql, int(number[1]), statements_digest(sql), tables)
+
+
+def statements_digest(sql: str) -> str:
+    """Neither a comment nor an indent is a change for which a database is copied and its schema applied again."""
+    lines = (line.strip() for line in sql.splitlines())
+    statements = "\n".join(line for line in lines if line and not line.startswith("--"))
+    return hashlib.sha256(statements.encode()).hexdigest()
 
 
 BeforeMigration = Callable[[], Awaitable[object]]
@@ -97,7 +104,7 @@ async def _nothing_to_reset(_connection: object) -> None:
 
 
 async def apply_schema(connection: Connection, before: BeforeMigration | None = None) -> bool:
-    """Apply schema.sql unless this very file was applied last. True: it was applied. Raises DatabaseUnusable."""
+    """Apply schema.sql unless these very statements were applied last. True: done. Raises DatabaseUnusable."""
     if connection.get_server_version().major < LEAST_VERSION:
         raise DatabaseUnusable(
             f"PostgreSQL {LEAST_VERSION} or later is needed; this is {connection.get_server_version()}."
@@ -139,7 +146,7 @@ async def _is_applied(connection: Connection, schema: Schema) -> bool:
             "with the copy made before the change: set DATA_DIR or DATABASE_URL to a new place, then "
             "./run restore FILE (docs/backup.md)"
         )
-    return applied is not None and applied.digest == schema.digest
+    return applied == AppliedSchema(schema.digest, schema.number)
 
 
 async def _apply(connection: Connection, schema: Schema, before: BeforeMigration | None) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
+
+import structlog
 
 from matcher.database import Database
 from proxy.adapters.backup import copy_before
@@ -19,6 +20,8 @@ MIGRATE_ANYWAY = (
     "which changes the schema without a copy."
 )
 
+log = structlog.get_logger()
+
 
 def copies_folder(settings: Settings) -> Path:
     """Where a database is copied to before something changes it as a whole."""
@@ -26,7 +29,12 @@ def copies_folder(settings: Settings) -> Path:
 
 
 def copied_first(settings: Settings, dsn: str) -> BeforeMigration:
-    return partial(copy_before, "migration", dsn, copies_folder(settings), way_on=MIGRATE_ANYWAY)
+    async def copy() -> None:
+        log.info("the schema changes: data is copied first", folder=str(copies_folder(settings)))
+        path = await copy_before("migration", dsn, copies_folder(settings), way_on=MIGRATE_ANYWAY)
+        log.info("copied before the schema changes", file=str(path) if path else "nothing: there was no data")
+
+    return copy
 
 
 @asynccontextmanager
