@@ -6,8 +6,9 @@ older version of the schema wrote loads into a newer one; and the schema itself 
 schema.sql. Rows are read in one REPEATABLE READ snapshot, so the proxy goes on writing meanwhile, and are written in
 one transaction: kill -9 or an error leaves the target as it was.
 
-What a proxy serves goes on: who reads sees the old rows until the commit, who writes waits. At the commit every process
-forgets what it holds in memory. A job or check that was under way loses its lease with its row and stores nothing.
+What a proxy serves goes on: who reads sees the old rows until the commit, who writes waits. Only what is left to do at
+the end in some cases, with all rows written, keeps readers out too. At the commit every process forgets what it holds
+in memory. A job or check that was under way loses its lease with its row and stores nothing.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ NOT_KEPT = frozenset({"schema_state", "budget_calls"})
 """Of the database or of this minute, not of what it knows: forgotten calls under way would be calls too many."""
 OWN_WINS = frozenset({"provider_quotas"})
 """What has been used of the day's quota here is known better here."""
+AGAINST_WRITERS, AGAINST_READERS = "EXCLUSIVE", "ACCESS EXCLUSIVE"
 KEPT_COPIES = 3
 SPACE_LEFT = 64 << 20
 """Bytes of the disk that a copy leaves free."""
@@ -241,26 +243,28 @@ async def load(
     reader = ArchiveReader(file, progress)
     refuse_newer(reader.header)
     with explained():
-        for attempt in range(1, SCHEMA_ATTEMPTS + 1):
-            try:
-                async with connection.transaction():
-                    await settle(connection)
-                    await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
-                    await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-                    tables = await our_tables(connection)
-                    await lock(connection, tables)
-                    await connection.execute("SET LOCAL lock_timeout = 0")
-                    return await load_locked(connection, reader, tables, replace=replace)
-            except asyncpg.LockNotAvailableError:  # nothing has been read yet
-                if attempt == SCHEMA_ATTEMPTS:
-                    raise
-    raise AssertionError("the last attempt returns or raises")
+        async with connection.transaction():
+            await settle(connection)
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
+            tables = await our_tables(connection)
+            await lock(connection, tables, AGAINST_WRITERS)
+            return await load_locked(connection, reader, tables, replace=replace)
 
 
-async def lock(connection: Connection, tables: Sequence[TableHead]) -> None:
-    """Who reads goes on, who writes waits for the commit."""
+async def lock(connection: Connection, tables: Sequence[TableHead], mode: str) -> None:
+    """Until the commit. Whoever holds one of them and waits for another is let through first."""
     names = ", ".join(table.name for table in tables)
-    await connection.execute(f"LOCK TABLE {names} IN EXCLUSIVE MODE")
+    for attempt in range(1, SCHEMA_ATTEMPTS + 1):
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+                await connection.execute(f"LOCK TABLE {names} IN {mode} MODE")
+                await connection.execute("SET LOCAL lock_timeout = 0")
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            if attempt == SCHEMA_ATTEMPTS:
+                raise
+        else:
+            return
 
 
 async def load_locked(
@@ -270,35 +274,50 @@ async def load_locked(
         raise BackupFailed("the database holds data already: --replace puts the backup in its place")
     header = reader.header
     here = {table.name: table for table in tables}
-    async with loosened(connection, tables, header.unchecked):
+    keys = await keys_of(connection, tables, header.unchecked)
+    aside = OWN_WINS | {key.table for key in keys}
+    async with without_triggers(connection, tables):
         await empty(connection, tables)
         rows = {
-            table.name: await load_table(connection, reader, table, here.get(table.name)) for table in header.tables
+            table.name: await load_table(connection, reader, table, here.get(table.name), aside=table.name in aside)
+            for table in header.tables
         }
         footer = reader.footer()
         if rows != footer.rows:
             raise ArchiveError("it does not hold the rows that it says: the file is damaged")
+        is_older = header.schema_digest != our_schema().digest
+        if keys or is_older:
+            await lock(connection, tables, AGAINST_READERS)
+        async with without_keys(connection, keys):
+            for table in header.tables:
+                if table.name in aside and table.name in here:
+                    await put_in_place(connection, table, here[table.name])
         await set_sequences(connection, tables, footer)
         await renew_versions(connection)
-    if header.schema_digest != our_schema().digest:
+    if is_older:
         await execute_schema(connection, our_schema())  # it also mends rows that an older version wrote
     await connection.execute("SELECT pg_notify($1, 'all')", CHANNEL)
     return Restored(sum(rows.values()), left_out(header, here))
 
 
 @asynccontextmanager
-async def loosened(
-    connection: Connection, tables: Sequence[TableHead], unchecked: Sequence[str]
-) -> AsyncIterator[None]:
-    """Without our triggers and the `unchecked` keys. What fails within is rolled back by the caller's transaction."""
-    keys = await dropped_keys(connection, tables, unchecked)
+async def without_triggers(connection: Connection, tables: Sequence[TableHead]) -> AsyncIterator[None]:
+    """Ours, not those of keys. What fails within is rolled back by the caller's transaction."""
     for table in tables:
         await connection.execute(f"ALTER TABLE {table.name} DISABLE TRIGGER USER")
     yield
-    for name, key, definition in keys:
-        await connection.execute(f"ALTER TABLE {name} ADD CONSTRAINT {key} {definition}")
     for table in tables:
         await connection.execute(f"ALTER TABLE {table.name} ENABLE TRIGGER USER")
+
+
+@asynccontextmanager
+async def without_keys(connection: Connection, keys: Sequence[Key]) -> AsyncIterator[None]:
+    """They are made again unchecked. Readers are kept out already."""
+    for key in keys:
+        await connection.execute(f"ALTER TABLE {key.table} DROP CONSTRAINT {key.name}")
+    yield
+    for key in keys:
+        await connection.execute(f"ALTER TABLE {key.table} ADD CONSTRAINT {key.name} {key.definition} NOT VALID")
 
 
 async def empty(connection: Connection, tables: Sequence[TableHead]) -> None:
@@ -308,27 +327,34 @@ async def empty(connection: Connection, tables: Sequence[TableHead]) -> None:
             await connection.execute(f"DELETE FROM {table.name}")  # noqa: S608 - a name of schema.sql
 
 
-async def dropped_keys(
-    connection: Connection, tables: Sequence[TableHead], names: Sequence[str]
-) -> list[tuple[str, str, str]]:
-    """Table, name and definition of the keys that its rows need not keep: made again, unchecked, at the end."""
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A foreign key. `table` and `name` are quoted where that is needed."""
+
+    table: str
+    name: str
+    definition: str
+
+
+async def keys_of(connection: Connection, tables: Sequence[TableHead], names: Sequence[str]) -> list[Key]:
+    """Those of `names` that are here."""
     rows = await connection.fetch(
         """
-        SELECT conrelid::regclass::text AS table, quote_ident(conname) AS key,
-               regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', '') || ' NOT VALID' AS definition
+        SELECT conrelid::regclass::text AS table, quote_ident(conname) AS name,
+               regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', '') AS definition
         FROM pg_constraint
         WHERE contype = 'f' AND conrelid::regclass::text = ANY($1::text[]) AND conname = ANY($2::text[])
         """,
         [table.name for table in tables],
         list(names),
     )
-    for row in rows:
-        await connection.execute(f"ALTER TABLE {row['table']} DROP CONSTRAINT {row['key']}")
-    return [(row["table"], row["key"], row["definition"]) for row in rows]
+    return [Key(row["table"], row["name"], row["definition"]) for row in rows]
 
 
-async def load_table(connection: Connection, reader: ArchiveReader, table: TableHead, here: TableHead | None) -> int:
-    """The number of rows read. Tables and columns that are not here are passed over."""
+async def load_table(
+    connection: Connection, reader: ArchiveReader, table: TableHead, here: TableHead | None, *, aside: bool
+) -> int:
+    """The number of rows read. Tables and columns that are not here are passed over. `aside`: beside the table."""
     if here is None:
         return sum([data.count(b"\n") for data in reader.chunks()])
     places = [place for place, column in enumerate(table.columns) if column in here.columns]
@@ -337,17 +363,26 @@ async def load_table(connection: Connection, reader: ArchiveReader, table: Table
         raise ArchiveError(f"none of the columns of its table {table.name} is known here")
     counted = Counted(reader, None if len(places) == len(table.columns) else places)
     target = table.name
-    if table.name in OWN_WINS:
-        target = f"restored_{table.name}"
+    if aside:
+        target = beside(table)
         await connection.execute(f"CREATE TEMP TABLE {target} (LIKE {table.name} INCLUDING DEFAULTS) ON COMMIT DROP")
     done = await connection.copy_to_table(target, columns=columns, source=counted.rows(), format="text")
     if int(done.split()[-1]) != counted.count:
         raise ArchiveError(f"its table {table.name} ends early: the file is damaged")
-    if table.name in OWN_WINS:
-        await connection.execute(
-            f"INSERT INTO {table.name} SELECT * FROM {target} ON CONFLICT DO NOTHING"  # noqa: S608
-        )
     return counted.count
+
+
+def beside(table: TableHead) -> str:
+    """Where rows wait that are put into the table at the end."""
+    return f"restored_{table.name}"
+
+
+async def put_in_place(connection: Connection, table: TableHead, here: TableHead) -> None:
+    columns = ", ".join(f'"{column}"' for column in table.columns if column in here.columns)
+    own_wins = "ON CONFLICT DO NOTHING" if table.name in OWN_WINS else ""
+    await connection.execute(
+        f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {beside(table)} {own_wins}"  # noqa: S608
+    )
 
 
 class Counted:

@@ -14,7 +14,7 @@ import pytest
 
 from matcher.database import Database
 from proxy.adapters import backup
-from proxy.adapters.archive import ArchiveError, ArchiveWriter, Footer, Header, TableHead, verify
+from proxy.adapters.archive import ArchiveError, ArchiveWriter, Footer, Header, Progress, TableHead, verify
 from proxy.adapters.backup import BackupFailed, back_up, copy_before, load, our_tables, plain_connection
 from proxy.adapters.database import SCHEMA_FILE, DatabaseUnusable, apply_schema, our_schema
 from tests.fresh_databases import FreshDatabases
@@ -30,10 +30,12 @@ async def other_dsn(databases: FreshDatabases) -> AsyncIterator[str]:
         yield dsn
 
 
-async def restore(dsn: str, path: Path, *, replace: bool = False) -> backup.Restored:
+async def restore(
+    dsn: str, path: Path, *, replace: bool = False, progress: Progress = lambda _: None
+) -> backup.Restored:
     with path.open("rb") as file:
         async with plain_connection(dsn) as connection:
-            return await load(connection, file, replace=replace)
+            return await load(connection, file, replace=replace, progress=progress)
 
 
 async def contents_of(dsn: str) -> dict[str, list[str]]:
@@ -134,13 +136,20 @@ async def test_no_number_and_no_version_is_given_twice(database_dsn: str, other_
     assert int(str(await ask(other_dsn, "SELECT version FROM stores"))) > 1_700_000_000_000
 
 
+async def without_release(dsn: str, release_id: int) -> None:
+    """A match, as the old system may have left one."""
+    drop = "ALTER TABLE track_matches DROP CONSTRAINT track_matches_release_fk"
+    add = f"{drop.replace('DROP', 'ADD')} FOREIGN KEY (release_id) REFERENCES releases (discogs_id) NOT VALID"
+    await run(dsn, drop, f"INSERT INTO track_matches (release_id) VALUES ({release_id})", add)  # noqa: S608
+
+
 async def test_matches_of_the_old_system_without_a_release_come_back(
     database_dsn: str, other_dsn: str, tmp_path: Path
 ) -> None:
     """Their key is not checked at the source, nor is it then in the target; elsewhere it still is."""
-    drop = "ALTER TABLE track_matches DROP CONSTRAINT track_matches_release_fk"
-    add = f"{drop.replace('DROP', 'ADD')} FOREIGN KEY (release_id) REFERENCES releases (discogs_id) NOT VALID"
-    await run(database_dsn, drop, "INSERT INTO track_matches (release_id) VALUES (77)", add)
+    for dsn in (database_dsn, other_dsn):
+        await run(dsn, """ALTER TABLE track_matches ADD COLUMN "order" text, ADD COLUMN "trackTitle" text""")
+    await without_release(database_dsn, 77)
     await run(other_dsn, "ALTER TABLE track_matches VALIDATE CONSTRAINT track_matches_release_fk")
     await back_up(database_dsn, tmp_path / "b")
     await restore(other_dsn, tmp_path / "b")
@@ -177,11 +186,11 @@ async def test_who_listens_is_told_once_for_all(database_dsn: str, other_dsn: st
     assert await ask(other_dsn, state) == 0
 
 
-async def until_it_waits(connection: asyncpg.Connection) -> None:
-    """Another session of this database waits for a lock."""
+async def until_it_waits(connection: asyncpg.Connection, sessions: int = 1) -> None:
+    """Other sessions of this database wait for a lock."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with asyncio.timeout(30):
-        while not await connection.fetchval(waiting):
+        while await connection.fetchval(waiting) < sessions:
             await asyncio.sleep(0.01)
 
 
@@ -209,6 +218,59 @@ async def test_readers_go_on_and_writers_wait_and_all_see_it_at_once(
                 await writer.execute("UPDATE match_queue SET attempts = 1")
         await restoring
         assert await reader.fetchval("SELECT array_agg(discogs_id) FROM releases") == [1]
+
+
+@pytest.mark.parametrize("older", [False, True])
+async def test_readers_wait_only_once_all_rows_have_been_read(
+    database_dsn: str, other_dsn: str, tmp_path: Path, older: bool
+) -> None:
+    """Also where matches of the old system come in whose releases do not, for which a key goes for a moment."""
+    await without_release(database_dsn, 77)
+    long = "SELECT 1, 1, string_agg(md5(n::text), '') FROM generate_series(1, 20000) AS n"
+    await run(database_dsn, f"INSERT INTO releases (id, discogs_id, label) {long}")  # more than is read at once
+    if older:
+        await backup_of_an_older_schema(database_dsn, tmp_path / "b")
+    else:
+        await back_up(database_dsn, tmp_path / "b")
+    read = 0
+
+    def progress(more: int) -> None:
+        nonlocal read
+        read += more
+
+    async with connection_to(other_dsn) as reader, connection_to(other_dsn) as watcher:
+        async with reader.transaction():
+            await reader.execute("SELECT FROM track_matches")
+            restoring = asyncio.create_task(restore(other_dsn, tmp_path / "b", progress=progress))
+            await until_it_waits(watcher)
+            assert read == (tmp_path / "b").stat().st_size
+        await restoring
+
+
+async def test_who_has_read_and_waits_to_write_does_not_end_a_restore(
+    database_dsn: str, other_dsn: str, tmp_path: Path
+) -> None:
+    """It waits for that session's reading at the end: a deadlock until the session gives up, as each of ours does."""
+    await filled(database_dsn, 0)
+    await backup_of_an_older_schema(database_dsn, tmp_path / "b")
+    async with connection_to(other_dsn) as reader, connection_to(other_dsn) as writer, connection_to(other_dsn) as last:
+        await writer.execute("SET lock_timeout = '3s'")
+        await writer.execute("SET deadlock_timeout = '1h'")  # it is the restore that notices
+        reading, reading_first = reader.transaction(), writer.transaction()
+        await reading.start()
+        await reader.execute("SELECT FROM releases")
+        restoring = asyncio.create_task(restore(other_dsn, tmp_path / "b"))
+        await until_it_waits(last)
+        await reading_first.start()
+        await writer.execute("SELECT FROM stores")
+        writing = asyncio.create_task(writer.execute("UPDATE match_queue SET attempts = 1"))
+        await until_it_waits(last, 2)
+        await reading.rollback()
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await writing
+        await reading_first.rollback()
+        await restoring
+    assert await ask(other_dsn, "SELECT discogs_id FROM releases") == 1
 
 
 # --- the source -----------------------------------------------------------------------------------------------------
