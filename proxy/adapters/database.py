@@ -103,6 +103,13 @@ async def _nothing_to_reset(_connection: object) -> None:
     """
 
 
+async def is_read_only(connection: Connection) -> bool:
+    """A standby, or a server that was set so, as some hosts do when a disk is full."""
+    return bool(
+        await connection.fetchval("SELECT current_setting('transaction_read_only')::boolean OR pg_is_in_recovery()")
+    )
+
+
 async def apply_schema(connection: Connection, before: BeforeMigration | None = None) -> bool:
     """Apply schema.sql unless these very statements were applied last. True: done. Raises DatabaseUnusable."""
     if connection.get_server_version().major < LEAST_VERSION:

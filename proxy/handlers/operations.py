@@ -15,6 +15,7 @@ from matcher.errors import DatabaseUnavailable
 from matcher.quota_store import left_today
 from proxy import keys
 from proxy.adapters import tracking
+from proxy.adapters.database import is_read_only
 from proxy.adapters.metrics import Metrics
 from proxy.handlers.middleware import json_response
 
@@ -38,9 +39,7 @@ async def degraded(app: web.Application) -> dict[str, str]:
     found = app[keys.HEALTH].degraded | app[keys.UPSTREAM].troubles() | app[keys.FAILING_PROVIDERS].troubles()
     try:
         async with app[keys.DATABASE].connection() as connection:
-            read_only = await connection.fetchval(
-                "SELECT current_setting('transaction_read_only')::boolean OR pg_is_in_recovery()"
-            )
+            read_only = await is_read_only(connection)
             gone = await tracking.gone(connection, app[keys.SCHEDULER].named)
         if gone:
             found["stores"] = f"Discogs has no user {', '.join(gone)}: tried hourly; see STORES, /api/admin/stores"
