@@ -41,6 +41,17 @@ def header_value(value: str) -> str:
     return value
 
 
+TOKEN_MIN = 16
+"""Fewest characters of a token of ours: too many to be guessed at the pace that guesses are answered."""
+TOO_SHORT = f"of at least {TOKEN_MIN} characters, such as  openssl rand -hex 24  makes"
+
+
+def token(value: str) -> str:
+    if len(header_value(value)) < TOKEN_MIN:
+        raise ValueError(f"must be a token {TOO_SHORT}")
+    return value
+
+
 def switch(value: str) -> bool:
     words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
     if value.lower() not in words:
@@ -184,6 +195,8 @@ def reviewer(value: str) -> Reviewer:
     token, _, stores = rest.partition(":")
     if not name or not token or name == ADMIN or not value.isprintable():
         raise ValueError(f"must be a comma list of name:token or name:token:store+store, none of them named {ADMIN}")
+    if len(token) < TOKEN_MIN:
+        raise ValueError(f"must have tokens {TOO_SHORT}")
     return Reviewer(name=name, token=token, stores=tuple(part for part in stores.split("+") if part))
 
 

@@ -40,6 +40,7 @@ from proxy.setting_values import (
     store,
     switch,
     text,
+    token,
     url,
     webhook_secret,
     webhook_url,
@@ -106,10 +107,18 @@ class Settings:
         "REDIS_URL", url("redis", "rediss", "unix"), None, "response cache shared by several replicas", secret=True
     )
     admin_token: str | None = setting(
-        "ADMIN_TOKEN", header_value, None, "bearer token of /api/admin; unset: made and kept in DATA_DIR", secret=True
+        "ADMIN_TOKEN",
+        token,
+        None,
+        "bearer token of /api/admin, 16 characters or more; unset: made and kept in DATA_DIR",
+        secret=True,
     )
     review_tokens: tuple[Reviewer, ...] = setting(
-        "REVIEW_TOKENS", comma_list(reviewer), None, "name:token[:store+store], who may review", secret=True
+        "REVIEW_TOKENS",
+        comma_list(reviewer),
+        None,
+        "who may review, as name:token[:store+store]; tokens of 16 characters or more",
+        secret=True,
     )
     stores: tuple[Store, ...] = setting(
         "STORES", comma_list(store), None, "stores tracked from the start, alias=username allowed"

@@ -25,6 +25,7 @@ from tests.conftest import StartProxy
 from tests.origin import Origin, running_origin
 from tests.process import START_TIMEOUT_S, ProxyProcess, proxy_process
 
+OLD, NEW, ANNAS, BERTS = "the-old-admin-token", "the-new-admin-token", "the-token-of-anna", "the-token-of-bert"
 HOOK = {"WEBHOOK_URL": "https://shop.example", "WEBHOOK_SECRET": "a"}
 
 
@@ -51,14 +52,14 @@ def key(value: str) -> dict[str, str]:
             (),
             ("DISCOGS_TOKEN", "DISCOGS_CONSUMER_KEY", "DISCOGS_CONSUMER_SECRET"),
         ),
-        ({"ADMIN_TOKEN": "a"}, {"ADMIN_TOKEN": "b"}, ("ADMIN_TOKEN",), ()),
-        ({"ADMIN_TOKEN": "a"}, {}, ("ADMIN_TOKEN",), ()),
-        ({}, {"REVIEW_TOKENS": "anna:a"}, ("REVIEW_TOKENS",), ()),
+        ({"ADMIN_TOKEN": OLD}, {"ADMIN_TOKEN": NEW}, ("ADMIN_TOKEN",), ()),
+        ({"ADMIN_TOKEN": OLD}, {}, ("ADMIN_TOKEN",), ()),
+        ({}, {"REVIEW_TOKENS": f"anna:{ANNAS}"}, ("REVIEW_TOKENS",), ()),
         ({"YOUTUBE_API_KEY": "a"}, {"YOUTUBE_API_KEY": "b"}, ("YOUTUBE_API_KEY",), ()),
         ({}, {"YOUTUBE_API_KEY": "b"}, (), ("YOUTUBE_API_KEY",)),
         (HOOK, HOOK | {"WEBHOOK_SECRET": "b"}, ("WEBHOOK_SECRET",), ()),
         ({}, HOOK, (), ("WEBHOOK_URL", "WEBHOOK_SECRET")),
-        ({}, {"PORT": "1", "ADMIN_TOKEN": "b"}, ("ADMIN_TOKEN",), ("PORT",)),
+        ({}, {"PORT": "1", "ADMIN_TOKEN": NEW}, ("ADMIN_TOKEN",), ("PORT",)),
         ({}, {"RELEASE_MAX_AGE": "1000"}, (), ("RELEASE_MAX_AGE",)),
     ],
 )
@@ -173,16 +174,16 @@ REVIEW = "/api/admin/matches"
 
 
 async def test_a_hang_up_reads_credentials_again_and_drops_no_request(tmp_path: Path, database_dsn: str) -> None:
-    async with running(tmp_path, database_dsn, ADMIN_TOKEN="old", REVIEW_TOKENS="anna:annas", **key("old")) as now:
+    async with running(tmp_path, database_dsn, ADMIN_TOKEN=OLD, REVIEW_TOKENS=f"anna:{ANNAS}", **key("old")) as now:
         now.origin.latency_s = 0.2
         under_way = [asyncio.create_task(now.status(f"/artists/{number}")) for number in range(50)]
-        now.write(ADMIN_TOKEN="new", REVIEW_TOKENS="bert:berts", **key("new"))
+        now.write(ADMIN_TOKEN=NEW, REVIEW_TOKENS=f"bert:{BERTS}", **key("new"))
         said = await now.hang_up()
         assert await asyncio.gather(*under_way) == [200] * 50
         assert await now.status("/artists/99") == 200
         assert now.origin.requests[-1].headers["Authorization"] == "Discogs key=new, secret=secret-of-new"
-        assert [await now.status(ADMIN, token) for token in ("old", "new", "berts")] == [401, 200, 403]
-        assert [await now.status(REVIEW, token) for token in ("annas", "berts")] == [401, 200]
+        assert [await now.status(ADMIN, token) for token in (OLD, NEW, BERTS)] == [401, 200, 403]
+        assert [await now.status(REVIEW, token) for token in (ANNAS, BERTS)] == [401, 200]
         assert await now.proxy.stop() == 0
     for name in ("DISCOGS_CONSUMER_KEY", "DISCOGS_CONSUMER_SECRET", "ADMIN_TOKEN", "REVIEW_TOKENS"):
         assert name in said
@@ -190,24 +191,24 @@ async def test_a_hang_up_reads_credentials_again_and_drops_no_request(tmp_path: 
 
 
 async def test_what_cannot_be_used_is_refused_and_the_old_stays(tmp_path: Path, database_dsn: str) -> None:
-    async with running(tmp_path, database_dsn, ADMIN_TOKEN="old", REVIEW_TOKENS="anna:annas") as now:
-        now.write(ADMIN_TOKEN="new", REVIEW_TOKENS="hunter2")
+    async with running(tmp_path, database_dsn, ADMIN_TOKEN=OLD, REVIEW_TOKENS=f"anna:{ANNAS}") as now:
+        now.write(ADMIN_TOKEN=NEW, REVIEW_TOKENS="hunter2")
         said = await now.hang_up()
         assert "the old ones stay" in said
         assert "REVIEW_TOKENS (its value is not shown): it must be" in said
         assert "hunter2" not in now.proxy.log
-        assert [await now.status(ADMIN, token) for token in ("old", "new")] == [200, 401]
-        assert await now.status(REVIEW, "annas") == 200
+        assert [await now.status(ADMIN, token) for token in (OLD, NEW)] == [200, 401]
+        assert await now.status(REVIEW, ANNAS) == 200
         (tmp_path / "REVIEW_TOKENS").unlink()
         assert "must be readable from REVIEW_TOKENS_FILE" in await now.hang_up()
-        now.write(REVIEW_TOKENS="anna:annas")
+        now.write(REVIEW_TOKENS=f"anna:{ANNAS}")
         assert "ADMIN_TOKEN" in await now.hang_up()
-        assert [await now.status(ADMIN, token) for token in ("old", "new")] == [401, 200]
+        assert [await now.status(ADMIN, token) for token in (OLD, NEW)] == [401, 200]
 
 
 async def test_what_the_environment_holds_is_told_to_need_a_restart(tmp_path: Path, database_dsn: str) -> None:
     environment = {"DATA_DIR": str(tmp_path), "DATABASE_URL": database_dsn, "DISCOGS_API_URL": "http://127.0.0.1:9"}
-    async with proxy_process(tmp_path / "log", ADMIN_TOKEN="hunter2", **environment) as proxy:
+    async with proxy_process(tmp_path / "log", ADMIN_TOKEN="hunter2-hunter2-hunter2", **environment) as proxy:
         proxy.process.send_signal(signal.SIGHUP)
         async with asyncio.timeout(START_TIMEOUT_S):
             while "only a restart can change" not in proxy.log:

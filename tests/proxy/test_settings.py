@@ -8,6 +8,7 @@ from proxy.setting_values import Reviewer, Store
 from proxy.settings import Settings, SettingsError, read_environment, variables
 
 ROOT = Path(__file__).resolve().parents[2]
+ANNA, BEN = "the-token-of-anna", "the-token-of-ben"
 
 
 def problems(**environment: str) -> str:
@@ -61,7 +62,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 def test_a_secret_is_never_shown() -> None:
     assert "hunter2" not in problems(DATABASE_URL="mysql://root:hunter2@db")
-    settings = Settings.from_environment({"DISCOGS_TOKEN": "hunter2", "REVIEW_TOKENS": "anna:hunter2"})
+    settings = Settings.from_environment({"DISCOGS_TOKEN": "hunter2", "REVIEW_TOKENS": "anna:hunter2-and-a-half"})
     assert "hunter2" not in repr(settings)
 
 
@@ -137,8 +138,23 @@ def test_stores_have_aliases() -> None:
 
 
 def test_reviewers_may_be_limited_to_stores() -> None:
-    parsed = Settings.from_environment({"REVIEW_TOKENS": "anna:t1,ben:t2:a+b"}).review_tokens
-    assert parsed == (Reviewer("anna", "t1", ()), Reviewer("ben", "t2", ("a", "b")))
+    parsed = Settings.from_environment({"REVIEW_TOKENS": f"anna:{ANNA},ben:{BEN}:a+b"}).review_tokens
+    assert parsed == (Reviewer("anna", ANNA, ()), Reviewer("ben", BEN, ("a", "b")))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ADMIN_TOKEN", "hunter2-hunter2"),
+        ("REVIEW_TOKENS", f"anna:{ANNA},hunter2:hunter2-hunter2"),
+        ("REVIEW_TOKENS", "hunter2-hunter2-hunter2:anna"),
+    ],
+)
+def test_a_token_that_could_be_guessed_is_refused_and_not_shown(name: str, value: str) -> None:
+    message = problems(**{name: value})
+    assert message.startswith(f"{name} (its value is not shown): it must ")
+    assert "of at least 16 characters" in message
+    assert "hunter2" not in message
 
 
 def test_the_environment_wins_over_the_env_file(tmp_path: Path) -> None:

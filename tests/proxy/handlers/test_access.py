@@ -14,7 +14,7 @@ from tests.origin import running_origin
 
 MATCHES = "/api/admin/matches"
 PURGE = "/api/admin/purge"
-ANNA, BORIS = "token-of-anna", "token-of-boris"
+ANNA, BORIS = "the-token-of-anna", "the-token-of-boris"
 REVIEWERS = f"anna:{ANNA},boris:{BORIS}:Small+other"
 
 

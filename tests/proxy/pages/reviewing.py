@@ -10,8 +10,8 @@ import aiohttp
 
 from tests.conftest import ADMIN_TOKEN, STORE, Proxy
 
-REVIEWERS = "anna:token-of-anna,boris:token-of-boris,carl:token-of-carl:small_shop"
-TOKENS = {"admin": ADMIN_TOKEN, "anna": "token-of-anna", "boris": "token-of-boris", "carl": "token-of-carl"}
+REVIEWERS = "anna:the-token-of-anna,boris:the-token-of-boris,carl:the-token-of-carl:small_shop"
+TOKENS = {"admin": ADMIN_TOKEN, "anna": "the-token-of-anna", "boris": "the-token-of-boris", "carl": "the-token-of-carl"}
 
 
 async def ask(proxy: Proxy, method: str, path: str, asked: object = None) -> tuple[int, Any]:

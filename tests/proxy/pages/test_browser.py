@@ -61,10 +61,10 @@ async def test_a_wrong_token_is_told_and_a_right_one_logs_in_until_one_logs_out(
     await page.get_by_role("button", name="Log in").click()
     await expect(page.get_by_role("alert")).to_contain_text("not known")
     window.complaints.clear()  # the browser tells of the 401
-    await page.get_by_label("token").fill("token-of-anna")
+    await page.get_by_label("token").fill("the-token-of-anna")
     await page.get_by_role("button", name="Log in").click()
     await page.wait_for_url("**/admin/releases/1")
-    assert "token-of-anna" not in await page.content()
+    assert "the-token-of-anna" not in await page.content()
     await page.get_by_role("button", name="Log out").click()
     await page.wait_for_url("**/admin/login")
     await window.open("/admin/review")
