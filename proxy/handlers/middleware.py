@@ -217,15 +217,15 @@ async def operators_only(request: web.Request, handler: Handler) -> web.StreamRe
 
 def _caller(request: web.Request) -> Caller:
     """Who is logged in, by a token or by the cookie of a session. Raises Unauthorized, Forbidden, TooManyRequests."""
-    access, client = request.app[keys.ACCESS], client_of(request)
-    access.admit(client)
+    access = request.app[keys.ACCESS]
     token, cookie = bearer_token(request.headers.get("Authorization")), request.cookies.get(SESSION_COOKIE)
     if token is not None:
-        credential = access.by_token(token, client)
+        credential = access.by_token(token, client_of(request))
     elif cookie is not None:
         credential = access.by_session(cookie)
     else:
         raise Unauthorized(WANTED)
+    access.admit(credential.caller)
     _refuse_foreign(request, by_cookie=token is None)
     return credential.caller
 

@@ -41,15 +41,15 @@ def credentials_of(settings: Settings, admin_token: str) -> tuple[Credential, ..
 
 @dataclass(slots=True)
 class AccessService:
-    """`credentials` may be replaced while it runs: sessions of a token that changed or is gone end with it.
-
-    `client` is the address that the limits are for.
-    """
+    """`credentials` may be replaced while it runs: sessions of a token that changed or is gone end with it."""
 
     credentials: tuple[Credential, ...]
     guesses: RateLimit = field(default_factory=lambda: RateLimit(per_minute=10, burst=10))
-    """Wrong tokens. Beyond that a right one is refused too: else the guess that is right would show."""
+    """Wrong tokens, by address. A right one always passes: whoever shares his address with a guesser is not locked out,
+    and tokens are too long for a guess to come true at any pace.
+    """
     calls: RateLimit = field(default_factory=lambda: RateLimit(per_minute=3000, burst=3000))
+    """By the name of who calls."""
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
 
@@ -59,15 +59,14 @@ class AccessService:
         return token is not None and credential_of_token(token, self.credentials) is not None
 
     def by_token(self, token: str, client: str) -> Credential:
-        """Raises Unauthorized, TooManyRequests."""
+        """`client`: his address. Raises Unauthorized, TooManyRequests."""
+        if found := credential_of_token(token, self.credentials):
+            return found
         now = self.clock()
         if wait_s := self.guesses.wait_s(client, now):
             raise TooManyRequests("Too many wrong tokens came from this address.", wait_s)
-        found = credential_of_token(token, self.credentials)
-        if found is None:
-            self.guesses.count(client, now)
-            raise Unauthorized(WANTED)
-        return found
+        self.guesses.count(client, now)
+        raise Unauthorized(WANTED)
 
     def by_session(self, cookie: str) -> Credential:
         """Raises Unauthorized."""
@@ -76,12 +75,12 @@ class AccessService:
             raise Unauthorized(WANTED)
         return found
 
-    def admit(self, client: str) -> None:
+    def admit(self, caller: Caller) -> None:
         """Counts a call. Raises TooManyRequests."""
         now = self.clock()
-        if wait_s := self.calls.wait_s(client, now):
-            raise TooManyRequests("Too many calls to the admin API came from this address.", wait_s)
-        self.calls.count(client, now)
+        if wait_s := self.calls.wait_s(caller.name, now):
+            raise TooManyRequests(f"Too many calls to the admin API came from {caller.name}.", wait_s)
+        self.calls.count(caller.name, now)
 
     def new_session(self, credential: Credential) -> str:
         """The value of the session cookie, good for SESSION_S."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import aiohttp
 import pytest
 
 from proxy import keys
-from tests.conftest import STORE, Proxy, StartProxy
+from tests.conftest import ADMIN_TOKEN, STORE, Proxy, StartProxy
 from tests.proxy.pages.reviewing import REVIEWERS, TOKENS, ask, matched, matches, seen, send
 
 
@@ -67,22 +68,19 @@ async def test_who_is_not_logged_in_sees_the_form_alone(start_proxy: StartProxy)
         assert 'name="next" value="/admin"' in body.decode()
 
 
-async def test_guessing_is_limited(start_proxy: StartProxy) -> None:
+async def test_guessing_is_limited_and_locks_nobody_out(start_proxy: StartProxy) -> None:
     proxy = await start_proxy()
-    statuses = []
-    for _ in range(12):
-        response, body = await proxy.request(
-            "POST",
-            "/admin/login",
-            data="token=wrong",
-            Content_Type="application/x-www-form-urlencoded",
-            Origin=proxy.url,
-        )
-        statuses.append(response.status)
-    assert statuses[:10] == [401] * 10
-    assert statuses[-1] == 429
+
+    async def log_in(token: str) -> tuple[aiohttp.ClientResponse, bytes]:
+        form = {"Content_Type": "application/x-www-form-urlencoded", "Origin": proxy.url}
+        return await proxy.request("POST", "/admin/login", data=f"token={token}", **form)
+
+    assert [(await log_in("wrong"))[0].status for _ in range(10)] == [401] * 10
+    response, body = await log_in("wrong")
+    assert response.status == 429
     assert int(response.headers["Retry-After"]) > 0
     assert "Too many wrong tokens" in body.decode()
+    assert (await log_in(ADMIN_TOKEN))[0].status == 303
 
 
 @pytest.mark.parametrize(
