@@ -69,9 +69,13 @@ class Outcome:
     `pending`; or have `none`, of no provider."""
 
 
+class OutOfTime(Exception):
+    """A drain ended before the job had its release, or much of the time: it is as if it had not been claimed."""
+
+
 @dataclass(slots=True)
 class DrainReport:
-    """What one call of `drain` did."""
+    """The jobs that one call of `drain` ended."""
 
     processed: int = 0
     cached: int = 0
@@ -116,7 +120,10 @@ class Matcher:
                 group.create_task(self._work_for_ever())
 
     async def drain(self, limit: int, seconds: float) -> DrainReport:
-        """Process up to `limit` jobs within `seconds`, `batch_size` at once. Raises DatabaseUnavailable."""
+        """Process up to `limit` jobs within `seconds`, `batch_size` at once. Raises DatabaseUnavailable.
+
+        A job that it cannot end is handed back; or parked, where it has had most of the time: others come first then.
+        """
         report = DrainReport()
         until = time.monotonic() + seconds
         left = limit
@@ -124,10 +131,10 @@ class Matcher:
 
         async def work() -> None:
             nonlocal left, away
-            while left > 0 and away is None and time.monotonic() < until:
+            while left > 0 and away is None and (left_s := until - time.monotonic()) > 0:
                 left -= 1
                 try:
-                    outcome = await self._process_next(min(JOB_DEADLINE_S, until - time.monotonic()))
+                    outcome = await self._process_next(min(JOB_DEADLINE_S, left_s), is_late=left_s < seconds / 2)
                 except DatabaseUnavailable as error:  # a group of them says no more than one
                     away = error
                     return
@@ -158,30 +165,37 @@ class Matcher:
             async with asyncio.timeout(IDLE_POLL_S):
                 await self._woken.wait()
 
-    async def _process_next(self, deadline_s: float) -> Outcome | None:
-        """None: there is nothing to do."""
+    async def _process_next(self, deadline_s: float, *, is_late: bool = False) -> Outcome | None:
+        """None: there is nothing to do, or no time left for it."""
         async with self.database.transaction() as connection:
             jobs = await store.claim(connection, 1)
         if not jobs:
             return None
-        outcome = await self._process(jobs[0], deadline_s)
+        try:
+            outcome = await self._process(jobs[0], deadline_s, is_late=is_late)
+        except OutOfTime:
+            await self._hand_back(jobs[0])
+            return None
         self.on_outcome(outcome)
         return outcome
 
-    async def _process(self, job: store.Job, deadline_s: float) -> Outcome:
+    async def _process(self, job: store.Job, deadline_s: float, *, is_late: bool) -> Outcome:
         """What is logged meanwhile, calls of providers for one, bears the id of what queued the job."""
         request_id = job.request_id or f"match-{job.release_id}"
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            return replace(await self._run_job(job, deadline_s), request_id=request_id)
+            return replace(await self._run_job(job, deadline_s, is_late=is_late), request_id=request_id)
 
-    async def _run_job(self, job: store.Job, deadline_s: float) -> Outcome:
+    async def _run_job(self, job: store.Job, deadline_s: float, *, is_late: bool) -> Outcome:
+        """Raises OutOfTime."""
         started = time.monotonic()
         told: list[tuple[str, Told]] = []
         try:
             try:
-                found = await self._match_within(job, deadline_s, lambda provider, what: told.append((provider, what)))
+                found = await self._match_within(
+                    job, deadline_s, lambda provider, what: told.append((provider, what)), is_late=is_late
+                )
                 ended = await self._store(job, found)
-            except (LeaseLost, DatabaseUnavailable):
+            except (LeaseLost, DatabaseUnavailable, OutOfTime):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a release does to us must not stop the pool
                 ended = await self._after(job, error)
@@ -205,18 +219,24 @@ class Matcher:
             tracks=ended.tracks,
         )
 
-    async def _match_within(self, job: store.Job, deadline_s: float, tell: Callable[[str, Told], None]) -> _Found:
+    async def _match_within(
+        self, job: store.Job, deadline_s: float, tell: Callable[[str, Told], None], *, is_late: bool
+    ) -> _Found:
+        until, fetched = time.monotonic() + JOB_DEADLINE_S - JUDGING_S, None
         try:
             async with asyncio.timeout(deadline_s):
-                return await self._match(job, tell)
+                fetched = await self.fetch_release(job.release_id)
+                return await self._match(job, fetched, until, tell)
         except TimeoutError:
-            if deadline_s < JOB_DEADLINE_S:  # the caller of drain() had less time than the job may have
-                raise Unavailable("the time given for draining was over", 0) from None
-            raise
+            if deadline_s == JOB_DEADLINE_S:
+                raise
+            if is_late or fetched is None:
+                raise OutOfTime from None
+            raise Unavailable("the time given for draining was over", 0) from None
 
-    async def _match(self, job: store.Job, tell: Callable[[str, Told], None]) -> _Found:
-        until = time.monotonic() + JOB_DEADLINE_S - JUDGING_S
-        fetched = await self.fetch_release(job.release_id)
+    async def _match(
+        self, job: store.Job, fetched: FetchedRelease, until: float, tell: Callable[[str, Told], None]
+    ) -> _Found:
         body = parse_body(fetched.body)
         release = parse_release(body)
         if release.release_id != job.release_id:

@@ -26,7 +26,8 @@ LIMIT_MAX = 1000
 async def process_queue(request: web.Request) -> web.Response:
     """Drain a part of the queue now; to be called again while `remaining` is above 0: so many could be claimed at once.
 
-    What others are at, and what is parked for later, is not among them.
+    What others are at, and what is parked for later, is not among them; what only waits for budget is, and a call
+    waits for that as long as it may.
     """
     matcher = request.app[keys.MATCHER]
     limit = await _limit(request, request.app[keys.SETTINGS].audio_matching_batch_size)

@@ -306,7 +306,9 @@ PATHS: Mapping[str, Mapping[str, Json]] = {
     },
     "/api/admin/process-queue": {
         "post": admin(
-            "Match queued releases now, 25 s at most. `remaining`: so many more could be claimed at once.",
+            "Match queued releases now. It waits for free calls of Discogs and for providers, 25 s at most: call it "
+            "again, at once, while `remaining` is above 0. `processed` ended now, and are cached, unmatched, failed or "
+            "parked; what is parked is for later, and not among `remaining`.",
             DRAINED,
             (),
             in_query("limit", {"type": "integer", "minimum": 1, "maximum": DRAIN_MAX}),

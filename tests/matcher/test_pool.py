@@ -119,12 +119,46 @@ async def test_drain_stops_at_its_limit(database: Database, matcher: MakeMatcher
     assert sorted((await statuses(database)).values()) == ["matched"] * 4 + ["queued"] * 3
 
 
-async def test_drain_stops_at_its_time_and_hands_the_rest_back(database: Database, matcher: MakeMatcher) -> None:
+CLAIMABLE = "SELECT count(*) FROM match_queue WHERE status = 'queued' AND not_before <= now() AND attempts = 0"
+
+
+async def test_drain_stops_at_its_time_and_hands_back_what_still_waits_for_its_release(
+    database: Database, matcher: MakeMatcher, outcomes: list[Outcome]
+) -> None:
     await enqueue(database, 1, 2)
     report = await matcher(Discogs(gate=asyncio.Event())).drain(2, 0.2)
-    assert (report.processed, report.parked) == (2, 2)
-    assert await statuses(database) == {1: "queued", 2: "queued"}
-    assert await scalar(database, "SELECT max(attempts) FROM match_queue") == 0
+    assert (report.processed, report.parked, outcomes) == (0, 0, [])
+    assert await scalar(database, CLAIMABLE) == 2
+
+
+@dataclass
+class Slow:
+    """A provider that takes more than half of a drain's time for release `ended`, and never ends for another."""
+
+    ended: int
+    drain_s: float
+    name: str = "slow"
+
+    async def candidates(
+        self, release: Release, body: Mapping[str, object], wanted: Sequence[Track]
+    ) -> Sequence[Candidate]:
+        if release.release_id != self.ended:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0.55 * self.drain_s)
+        return ()
+
+
+async def test_what_needs_more_than_all_the_time_of_a_drain_is_put_off_and_what_came_late_is_handed_back(
+    database: Database, outcomes: list[Outcome]
+) -> None:
+    """Else a release that no drain can end would be claimed first by each, and one that came late would be put off."""
+    await enqueue(database, 1, 2, 3)
+    worker = Matcher(database, Discogs().fetch, [Slow(2, drain_s=4)], Thresholds(50, 85), 2, outcomes.append)
+    report = await worker.drain(3, 4)
+    assert (report.processed, report.parked, report.unmatched) == (2, 1, 1)
+    assert {outcome.release_id: outcome.result for outcome in outcomes} == {1: "parked", 2: "unmatched"}
+    assert await scalar(database, f"{CLAIMABLE} AND release_id = 3") == 1
+    assert await scalar(database, f"{CLAIMABLE} AND release_id = 1") == 0
 
 
 async def test_an_unavailable_upstream_parks_the_job(database: Database, matcher: MakeMatcher) -> None:

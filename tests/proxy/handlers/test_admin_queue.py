@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from proxy import keys
+from proxy.handlers import admin
 from tests.conftest import ADMIN_TOKEN, STORE, Proxy, StartProxy
 from tests.simulated_discogs import Fault, SimulatedDiscogs
 
@@ -49,6 +50,20 @@ async def test_remaining_counts_what_can_be_claimed_so_that_asking_again_ends(
     _, body = await ask(proxy, "GET", f"{QUEUE}?status=parked")
     assert body["counts"]["parked"] == len(body["jobs"]) > 0
     assert "Waits until" in body["jobs"][0]["why"]
+
+
+async def test_a_spent_budget_is_waited_for_and_what_got_none_still_remains(
+    start_proxy: StartProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking again is asking for the next free calls: each time waits for them, as long as one call may take."""
+    monkeypatch.setattr(admin, "DRAIN_S", 0.5)
+    proxy = await start_proxy(DISCOGS_RATE_LIMIT="1")
+    await proxy.get(f"/users/{STORE}/inventory?per_page=20")
+    _, before = await ask(proxy, "GET", QUEUE)
+    for limit in (1, 1000):
+        _, report = await ask(proxy, "POST", f"/api/admin/process-queue?limit={limit}")
+        assert report == dict.fromkeys(report, 0) | {"remaining": before["counts"]["queued"]}
+    assert (await ask(proxy, "GET", QUEUE))[1] == before
 
 
 async def test_a_failed_release_is_put_back_and_matched(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
