@@ -18,14 +18,13 @@ from prometheus_client import (
 
 from proxy import __version__
 from proxy.domain.budget import Lane
+from proxy.domain.loads import BOUNDS_S
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, which nobody asks for
 
 SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 WAITS = (*SECONDS, 20, 40)
 """Background work waits longer than a shopper would."""
-LOADS = (*SECONDS, 20, 40, 80, 160)
-"""A whole store, directly: a call for each hundred of its listings."""
 CALLS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 100, 200)
 CONFIDENCE = tuple(range(10, 101, 10))
 STALENESS = (1, 5, 15, 30, 60, 90, 120, 300, 600, 1800, 3600, 7200, 10800, 18000, 21600)
@@ -125,7 +124,7 @@ class Metrics:
             "discogs_proxy_inventory_load_seconds",
             "Time to answer for an inventory, by where the answer came from: mirror, copy, stale, upstream.",
             ("store", "source"),
-            buckets=LOADS,
+            buckets=BOUNDS_S,
             registry=registry,
         )
         self.inventory_direct = Histogram(
@@ -133,7 +132,7 @@ class Metrics:
             "The same answers, modelled: what a direct client would have waited, its calls one after the other, each "
             "as long as calls to Discogs take of late.",
             ("store",),
-            buckets=LOADS,
+            buckets=BOUNDS_S,
             registry=registry,
         )
         self.store_calls = Counter(

@@ -1,4 +1,7 @@
-"""How long loads took, counted in few numbers: buckets whose bounds grow by a fourth of an octave."""
+"""How long loads took, counted in few numbers: buckets whose bounds grow by a fourth of an octave.
+
+Prometheus has whole octaves of the same, as each bound is a series there.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ LEAST_S = 0.000_25
 PER_OCTAVE = 4
 LAST = 88
 """Beyond 1000 s nothing is told apart."""
+
+BOUNDS_S = tuple(LEAST_S * 2**octave for octave in range(1, 20))
+"""From half a millisecond to two minutes: a whole store, directly, is a call for each hundred of its listings."""
 
 
 def bucket_of(seconds: float) -> int:

@@ -66,6 +66,10 @@ def record(**members: Json) -> Json:
     return {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}
 
 
+def described(what: str, schema: Json) -> Json:
+    return {**schema, "description": what}
+
+
 def optional(schema: Json, **members: Json) -> Json:
     """The same with members that may be missing."""
     properties = schema["properties"]
@@ -157,8 +161,11 @@ NUMBERS = record(
         ),
     },
     api_calls=record(client=COUNT, upstream=COUNT, reduction=FRACTION),
-    queue=record(**{status.value: COUNT for status in ProcessingStatus}),
-    matching=record(releases=COUNT, matched=COUNT, success_rate=FRACTION),
+    queue=described("Releases by their state now.", record(**{status.value: COUNT for status in ProcessingStatus})),
+    matching=described(
+        "Match jobs of these hours: `releases` decided, `matched` of them; one looked at again counts again.",
+        record(releases=COUNT, matched=COUNT, success_rate=FRACTION),
+    ),
     budget=record(limit=nullable(COUNT), remaining=nullable(COUNT)),
 )
 DECIDED = record(changed=FLAG, match=nullable(MATCH))

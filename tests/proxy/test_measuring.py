@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import platform
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,7 @@ from proxy import __version__, keys
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.metrics import Metrics
 from proxy.domain.budget import Budget, Errand, Lane
+from proxy.domain.loads import BOUNDS_S, bucket_of
 from proxy.domain.policy import Decision, Source, loaded_from
 from proxy.errors import BudgetExhausted
 from tests.conftest import STORE, Proxy, StartProxy
@@ -53,6 +55,30 @@ async def test_the_load_time_of_inventories_stands_beside_what_it_would_be_direc
     assert found[f'inventory_direct_seconds_count{{store="{STORE}"}}'] == 4
     assert found[f'inventory_direct_seconds_sum{{store="{STORE}"}}'] >= 0.2 * (3 + 2)  # a whole store: two pages
     assert found[f'inventory_load_seconds_sum{{source="mirror",store="{STORE}"}}'] < 0.2 * (3 + 2)
+
+
+async def test_load_times_are_counted_alike_for_prometheus_and_for_the_admin_api(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    discogs.latency_ms = 30
+    proxy = await start_proxy(STORES=STORE)
+    await mirror(proxy, STORE)
+    for page in range(1, 7):
+        await proxy.get(f"/users/{STORE}/inventory?per_page=20&page={page}&sort=price")
+        await proxy.get(f"/users/{STORE}/inventory?per_page=20&page={page}&sort=price")
+    _, body = await proxy.admin("GET", "/api/admin/metrics")
+    told = json.loads(body)["stores"][STORE]["load_ms"]
+    found = await lines(proxy)
+    async with proxy.app[keys.DATABASE].connection() as connection:
+        rows = await connection.fetch("SELECT bucket, sum(loads)::int AS loads FROM store_load_hours GROUP BY 1")
+    counted = {row["bucket"]: row["loads"] for row in rows}
+    assert sum(counted.values()) == 12
+    for bound_s in BOUNDS_S:
+        up_to = f'inventory_load_seconds_bucket{{le="{bound_s}",source='
+        in_prometheus = sum(count for name, count in found.items() if name.startswith(up_to))
+        assert in_prometheus == sum(count for bucket, count in counted.items() if bucket <= bucket_of(bound_s))
+        for quantile, load_ms in ((0.5, told["p50"]), (0.95, told["p95"])):
+            assert (load_ms <= 1000 * bound_s) == (in_prometheus >= quantile * 12)
 
 
 def test_without_a_call_nothing_tells_how_long_a_direct_client_would_wait() -> None:
