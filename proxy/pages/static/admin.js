@@ -166,6 +166,7 @@ const KEYS = {
   k: () => step(-1),
   a: () => press("approve"),
   r: () => press("reject"),
+  o: () => press("use-next-best"),
   A: () => press("all-approve", main),
   R: () => press("all-reject", main),
   N: () => press("all-no-audio", main),

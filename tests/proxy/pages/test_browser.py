@@ -121,6 +121,29 @@ async def test_by_click_with_and_without_scripts(windows: Windows, proxy: Proxy,
     assert "soundcloud.com/someone" in await shown(proxy, match["release_id"])
 
 
+@pytest.mark.parametrize("by_key", [True, False])
+async def test_the_next_best_is_used_by_one_key_or_tap_and_taken_back(
+    windows: Windows, proxy: Proxy, by_key: bool
+) -> None:
+    match = next(each for each in await matches(proxy) if each["runner_up"])
+    release_id, url = match["release_id"], match["runner_up"]["url"]
+    before = await shown(proxy, release_id)
+    window = await windows.open(width=360)
+    page = await window.open(f"/admin/releases/{release_id}")
+    track = page.locator(".track", has=page.locator(f'form[action="/admin/matches/{match["id"]}/reject"]'))
+    if by_key:
+        await track.focus()
+        await window.press("o")
+    else:
+        await track.get_by_role("button", name="Use this one").dblclick()
+    await expect(page.locator("[data-notice]")).to_contain_text("anna set another URL")
+    assert url in await shown(proxy, release_id)
+    assert [action for _, action in await decisions_of(proxy.app[keys.DATABASE], "anna")] == ["set"]
+    await window.press("u")
+    await expect(page.locator("[data-notice]")).to_contain_text("anna took back")
+    assert await shown(proxy, release_id) == before
+
+
 async def test_a_reject_is_gone_from_a_shoppers_answer_within_a_second_and_stays_so(
     windows: Windows, proxy: Proxy, start_proxy: StartProxy
 ) -> None:

@@ -11,6 +11,8 @@ from proxy import keys
 from tests.conftest import ADMIN_TOKEN, STORE, Proxy, StartProxy
 from tests.proxy.pages.reviewing import REVIEWERS, TOKENS, ask, matched, matches, seen, send
 
+FIELD = re.compile(r'name="([^"]*)" value="([^"]*)"')
+
 
 @pytest.fixture
 async def proxy(start_proxy: StartProxy) -> Proxy:
@@ -158,6 +160,25 @@ async def test_repeated_taps_are_one_decision(proxy: Proxy) -> None:
         assert response.status == 303
     _, told = await ask(proxy, "GET", f"/api/admin/releases/{match['release_id']}/decisions")
     assert len(told["decisions"]) == 1
+
+
+async def test_to_use_the_next_best_is_to_paste_its_url_and_harmless_when_repeated(proxy: Proxy) -> None:
+    match = next(each for each in await matches(proxy) if each["runner_up"])
+    release_id, url = match["release_id"], match["runner_up"]["url"]
+    _, body = await seen(proxy, f"/admin/releases/{release_id}")
+    shown = re.findall(r'action="([^"]+)" data-act="use-next-best">(.*?)</form>', body, re.DOTALL)
+    path, fields = next((path, dict(FIELD.findall(fields))) for path, fields in shown if url in fields)
+    assert path == f"/admin/releases/{release_id}/tracks/{match['track_index']}/match"
+    for _ in range(3):
+        response, _ = await send(proxy, path, fields)
+        assert response.status == 303
+    _, told = await ask(proxy, "GET", f"/api/admin/releases/{release_id}/decisions")
+    assert [(each["action"], each["match_url"], each["decided_by"]) for each in told["decisions"]] == [
+        ("set", url, "anna")
+    ]
+    used = [each for each in await matches(proxy, "approved") if each["match_url"] == url]
+    assert [(each["provider"], each["confidence"], each["verified_by"]) for each in used] == [("person", 100, "anna")]
+    assert match["id"] not in [each["id"] for each in await matches(proxy)]
 
 
 async def test_an_outdated_decision_is_not_kept(proxy: Proxy) -> None:
