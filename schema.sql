@@ -780,3 +780,14 @@ CREATE OR REPLACE TRIGGER track_matches_hide_dead BEFORE INSERT ON track_matches
 -- Links whose hosts were not known before.
 UPDATE match_links SET platform = link_platform(url), next_at = now()
 WHERE platform = 'other' AND link_platform(url) <> 'other';
+
+-- What shoppers look at --------------------------------------------------------------------------------------------
+-- Of each release that is queued or was: how often it was asked for by itself, as a shop does when somebody opens it.
+
+CREATE TABLE IF NOT EXISTS release_demand (
+  release_id bigint PRIMARY KEY,
+  asked bigint NOT NULL,
+  asked_at timestamptz NOT NULL
+);
+
+COMMENT ON COLUMN release_demand.asked IS 'times, since it was last forgotten: it is when nobody has asked for 30 days';

@@ -814,10 +814,8 @@ MATCHES = f"""
   ) AS entry ON true
 """  # noqa: S608 - a constant of ours
 
-DEMAND_FIRST = f"""
-  coalesce(q.priority, {int(Priority.ORPHAN)})::float8, coalesce(q.place, 0)::float8, -coalesce(m.confidence, 0)::float8
-"""
-"""What shoppers look at most, and what is surest of that."""
+DEMAND_FIRST = f"-coalesce(d.asked, 0)::float8, {store.TURN}, -coalesce(m.confidence, 0)::float8"
+"""What shoppers open most, then what they saw first in a list, and what is surest of that."""
 NEWEST_FIRST = """
   -extract(epoch FROM coalesce(m.verified_at::timestamptz, m.created_at::timestamptz, 'epoch'))::float8, 0, 0
 """
@@ -832,7 +830,8 @@ async def matches(
 ) -> tuple[list[ReviewedMatch], MatchCursor | None]:
     """The next `limit` after a place in the list, and the place of the last of them if more may follow.
 
-    Pending ones as shoppers look at them, others newest first. What is dead is no longer pending. `among`: only those
+    Pending ones as shoppers look at them, others newest first. What is opened meanwhile moves towards the front: who
+    reads on sees nothing twice. What is dead is no longer pending. `among`: only those
     of these releases.
     """
     pending = status is MatchStatus.PENDING
@@ -841,6 +840,7 @@ async def matches(
         f"""
         SELECT m.id, ARRAY[{key}]::float8[] AS place
         FROM track_matches m LEFT JOIN match_queue q ON q.release_id = m.release_id
+        LEFT JOIN release_demand d ON d.release_id = m.release_id
         WHERE {STATUS} = $1 AND ($1 <> 'pending' OR m.dead_since IS NULL)
           AND m.track_index IS NOT NULL AND m.match_url IS NOT NULL
           AND ($4::bigint[] IS NULL OR m.release_id = ANY($4::bigint[]))

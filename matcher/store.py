@@ -50,6 +50,9 @@ class Priority(IntEnum):
     """The old system holds matches of it; nobody asked for it yet."""
 
 
+TURN = f"(coalesce(q.priority, {int(Priority.ORPHAN)}) * 2147483648.0 + coalesce(q.place, 0))::float8"
+"""Priority, then place, as one number: a place is less than 2³¹. `q` is a row of match_queue, or nothing."""
+
 SOONER = (int(Priority.SEEN), UNMATCHED_REST, WITHOUT_REST)
 """What `release_told` takes beside the release, to tell which jobs come sooner once somebody looks."""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from asyncpg import Record
 
 from matcher.database import Connection
-from matcher.store import Priority
+from matcher.store import TURN
 from proxy.domain.review_pages import Place, Tab
 
 LIVE = """
@@ -27,9 +27,9 @@ LIVE = """
 
 DEMAND_FIRST = f"""ARRAY[
   (NOT EXISTS (SELECT FROM mirror_listings l WHERE l.release_id = q.release_id AND l.gone_at IS NULL))::int,
-  coalesce(q.priority, {int(Priority.ORPHAN)}), coalesce(q.place, 0), q.release_id
-]::float8[]"""
-"""What is for sale before what was sold, and of that what shoppers saw first."""
+  -coalesce((SELECT asked FROM release_demand d WHERE d.release_id = q.release_id), 0), {TURN}, q.release_id
+]::float8[]"""  # noqa: S608 - a constant of ours
+"""What is for sale before what was sold; of that what shoppers open most, then what they saw first in a list."""
 
 NEWEST_FIRST = "ARRAY[-extract(epoch FROM coalesce(q.changed_at, 'epoch')), 0, 0, -q.release_id]::float8[]"
 

@@ -1,4 +1,4 @@
-"""All SQL of which stores are watched, and of what is counted by the hour: calls that were made and calls spared."""
+"""All SQL of which stores are watched, of what is counted by the hour (calls made, calls spared), and of demand."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from proxy.domain.schedule import REQUESTS_TO_TRACK, Store
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOURS_KEPT = 7 * 24
 """Operators may look back so far."""
+DEMAND_KEPT = timedelta(days=30)
+"""What nobody has asked for in so long is in demand no more."""
 GONE_TRIED_AFTER = timedelta(hours=1)
 """A store that is wanted though upstream says that there is none is asked for again so often."""
 
@@ -105,6 +107,28 @@ async def count(connection: Connection, found: Mapping[str, Counted], together: 
         together.decided,
         together.matched,
     )
+
+
+async def count_releases(connection: Connection, asked: Mapping[int, int]) -> None:
+    """How often each was asked for since the last time; of releases that nobody queued nothing is kept.
+
+    In the order of their ids, as two writers must not deadlock.
+    """
+    await connection.execute(
+        """
+        INSERT INTO release_demand AS d (release_id, asked, asked_at)
+        SELECT release_id, asked, now() FROM unnest($1::bigint[], $2::bigint[]) AS counted (release_id, asked)
+        WHERE EXISTS (SELECT FROM match_queue q WHERE q.release_id = counted.release_id)
+        ORDER BY release_id
+        ON CONFLICT (release_id) DO UPDATE SET asked = d.asked + excluded.asked, asked_at = excluded.asked_at
+        """,
+        list(asked),
+        list(asked.values()),
+    )
+
+
+async def forget_demand(connection: Connection) -> None:
+    await connection.execute("DELETE FROM release_demand WHERE asked_at < now() - $1::interval", DEMAND_KEPT)
 
 
 def _shown(counted: Counted) -> tuple[int, int, int, int]:

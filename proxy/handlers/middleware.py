@@ -96,20 +96,21 @@ def observed(
 
     `what` was asked for: its kind, and of which stores by how many client calls each.
     """
-    (kind, stores), metrics = what, app[keys.METRICS]
+    (kind, stores), metrics, good = what, app[keys.METRICS], status in (200, 304)
     metrics.answered(kind, decision.source.value, status, seconds, stores)
     if decision.source is not Source.OWN:
         if status == 304:
             stores = dict.fromkeys(stores, 1)  # a client that has the answer would have asked once
         client_calls = sum(stores.values()) or 1
         metrics.served(kind, stores, client_calls, decision.age_s)
-        good = status in (200, 304)
         load_s = seconds if good and kind in INVENTORIES else None
         if load_s is not None:
             metrics.loaded(stores, loaded_from(decision), client_calls, load_s)
         app[keys.DEMAND].answered(stores, client_calls, decision, good=good, load_s=load_s)
     if kind == Kind.RELEASE.value:
         app[keys.RELEASES].asked_for(request.rel_url.raw_path)
+        if good:
+            app[keys.DEMAND].release_answered(request.rel_url.raw_path)
     if not log.is_enabled_for(logging.INFO):
         return
     log.info(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,10 +16,11 @@ from proxy.adapters import tracking
 from proxy.adapters.tracking import Counted
 from proxy.domain.loads import bucket_of
 from proxy.domain.policy import Decision, Source
+from proxy.domain.resources import resource_of
 
 FLUSH_S = 5.0
-STORES_MAX = 10_000
-"""Counted between two writes: a crawler of store names costs no memory beyond that."""
+STORES_MAX = RELEASES_MAX = 10_000
+"""Counted between two writes: a crawler of names or ids costs no more."""
 
 log = structlog.get_logger()
 
@@ -30,6 +32,8 @@ class Demand:
     database: Database
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _stores: dict[str, Counted] = field(default_factory=dict)
+    _releases: Counter[str] = field(default_factory=Counter)
+    """By path: whose it is, is found when it is written."""
     _together: Counted = field(default_factory=Counted)
     _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -58,6 +62,11 @@ class Demand:
             if good and decision.source is not Source.BYPASS:
                 counted.asked_at.append(self.now())
                 counted.replaced_calls += calls if decision.upstream_status is None else 0
+
+    def release_answered(self, path: str) -> None:
+        """Somebody got the release that has this path."""
+        if path in self._releases or len(self._releases) < RELEASES_MAX:
+            self._releases[path] += 1
 
     def called(self, username: str | None) -> None:
         """Discogs was asked, for the inventory of this store or for something else."""
@@ -90,13 +99,14 @@ class Demand:
         async with self._flushing:
             if not self._stores and self._together == Counted():
                 return
-            stores, together = self._stores, self._together
-            self._stores, self._together = {}, Counted()
+            stores, releases, together = self._stores, self._releases, self._together
+            self._stores, self._releases, self._together = {}, Counter(), Counted()
             try:
                 async with self.database.transaction() as connection:
                     await tracking.count(connection, stores, together)
+                    await tracking.count_releases(connection, _by_id(releases))
             except DatabaseUnavailable:
-                self._put_back(stores, together)
+                self._put_back(stores, releases, together)
                 raise
 
     async def _try_to_flush(self) -> None:
@@ -111,11 +121,12 @@ class Demand:
             counted = self._stores[username] = Counted()
         return counted
 
-    def _put_back(self, stores: dict[str, Counted], together: Counted) -> None:
+    def _put_back(self, stores: dict[str, Counted], releases: Counter[str], together: Counted) -> None:
         """Before what was counted meanwhile."""
         later, self._stores = self._stores, stores
         for username, counted in later.items():
             self._stores.setdefault(username, Counted()).add(counted)
+        self._releases.update(releases)
         together.add(self._together)
         self._together = together
 
@@ -124,3 +135,11 @@ def _count(counted: Counted, hit: bool, client_calls: int) -> None:
     counted.requests += 1
     counted.hits += hit
     counted.client_calls += client_calls
+
+
+def _by_id(paths: Mapping[str, int]) -> dict[int, int]:
+    counted: Counter[int] = Counter()
+    for path, times in paths.items():
+        if (release_id := resource_of(path).release_id) is not None:
+            counted[release_id] += times
+    return dict(sorted(counted.items()))

@@ -183,6 +183,7 @@ class Scheduler:
                 if not await mirror.forget_one_unasked(connection, self.named):
                     break
             await tracking.forget_hours(connection)
+            await tracking.forget_demand(connection)
         self._housekeeping_at = self.clock()
 
     def _start(self, task: Task) -> None:

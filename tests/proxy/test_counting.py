@@ -176,6 +176,42 @@ async def test_operators_see_what_was_spared_in_a_day_after_a_restart_and_from_a
     }
 
 
+async def demand_of(database_dsn: str) -> dict[int, int]:
+    admin = await asyncpg.connect(database_dsn)
+    rows = await admin.fetch("SELECT release_id, asked FROM release_demand")
+    await admin.close()
+    return {row["release_id"]: row["asked"] for row in rows}
+
+
+async def test_how_often_a_release_is_asked_for_is_kept_by_all_processes_whatever_answers_it(
+    start_proxy: StartProxy, proxy: Proxy, discogs: SimulatedDiscogs, database_dsn: str
+) -> None:
+    one, other = (each.release_id for each in discogs.catalogue.for_sale(STORE)[:2])
+    second = await start_proxy(STORES=STORE)
+    for asked, path, times in ((proxy, f"/releases/{one}", 3), (second, f"/releases/{one}?a=b", 2)):
+        for _ in range(times):
+            assert (await asked.get(path))[0].status == 200
+    await proxy.get(f"/releases/{other}")
+    await proxy.get("/releases/999999999")
+    await proxy.get(INVENTORY)
+    for each in (proxy, second):
+        await each.app[keys.DEMAND].flush()
+    assert await demand_of(database_dsn) == {one: 5, other: 1}
+
+
+async def test_what_nobody_has_asked_for_in_a_month_is_in_demand_no_more(proxy: Proxy, database_dsn: str) -> None:
+    admin = await asyncpg.connect(database_dsn)
+    await admin.execute(
+        """
+        INSERT INTO release_demand (release_id, asked, asked_at)
+        VALUES (1, 1000, now() - interval '31 days'), (2, 1, now() - interval '29 days')
+        """
+    )
+    await tracking.forget_demand(admin)
+    await admin.close()
+    assert await demand_of(database_dsn) == {2: 1}
+
+
 async def test_what_could_not_be_written_is_written_once_later(proxy: Proxy, database_dsn: str) -> None:
     demand = proxy.app[keys.DEMAND]
     admin = await asyncpg.connect(database_dsn)
@@ -186,12 +222,15 @@ async def test_what_could_not_be_written_is_written_once_later(proxy: Proxy, dat
         CREATE TRIGGER die BEFORE INSERT ON call_hours FOR EACH ROW EXECUTE FUNCTION die()
         """
     )
+    release_id = await admin.fetchval("SELECT min(release_id) FROM match_queue")
     for _ in range(2):
         await proxy.get(INVENTORY)
+        await proxy.get(f"/releases/{release_id}")
         with pytest.raises(DatabaseUnavailable):
             await demand.flush()
     await admin.execute("DROP TRIGGER die ON call_hours")
     await demand.flush()
     of_stores, together = await tracking.calls_of_a_day(admin)
     await admin.close()
-    assert of_stores[STORE].client_calls == together.client_calls == 2
+    assert (of_stores[STORE].client_calls, together.client_calls) == (2, 4)
+    assert await demand_of(database_dsn) == {release_id: 2}

@@ -133,6 +133,37 @@ async def test_the_list_is_paged_without_gap_or_double_and_what_is_for_sale_come
     assert found[-1] == gone
 
 
+async def opened(proxy: Proxy, release_id: int, times: int) -> None:
+    """By shoppers."""
+    for _ in range(times):
+        await proxy.get(f"/releases/{release_id}")
+    await proxy.app[keys.DEMAND].flush()
+
+
+async def test_what_shoppers_open_most_is_reviewed_first_also_when_it_is_matched_again(proxy: Proxy) -> None:
+    _, body = await seen(proxy, "/admin/review")
+    *_, once, twice = order = released(body)
+    await opened(proxy, once, 1)
+    await opened(proxy, twice, 2)
+    rejected = next(each["id"] for each in await matches(proxy, "approved") if each["release_id"] == twice)
+    await ask(proxy, "POST", f"/api/admin/matches/{rejected}/reject")  # it waits behind all others now
+    _, body = await seen(proxy, "/admin/review")
+    assert released(body) == [twice, once, *order[:-2]]
+    assert (await matches(proxy))[0]["release_id"] == twice
+
+
+async def test_who_reads_on_while_shoppers_look_sees_no_release_twice(proxy: Proxy) -> None:
+    async with proxy.app[keys.DATABASE].transaction() as connection:
+        await connection.execute("UPDATE track_matches SET approved = false WHERE verified_at IS NULL")
+    _, body = await seen(proxy, "/admin/review")
+    first, following = released(body), re.search(r'rel="next" href="([^"]+)"', body)
+    assert following
+    await opened(proxy, first[-1], 3)
+    _, body = await seen(proxy, following[1].replace("&amp;", "&"))
+    assert released(body)
+    assert not set(first) & set(released(body))
+
+
 async def test_a_decision_leads_on_until_nothing_is_pending(proxy: Proxy) -> None:
     _, body = await seen(proxy, "/admin/review")
     order = released(body)
