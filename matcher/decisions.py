@@ -895,15 +895,18 @@ class PastDecision(NamedTuple):
 HISTORY_MAX = 500
 
 
-async def history(connection: Connection, release_id: int) -> list[PastDecision]:
-    """Of a release, newest first; the last HISTORY_MAX."""
+async def history(
+    connection: Connection, release_id: int, limit: int = HISTORY_MAX, before: int | None = None
+) -> list[PastDecision]:
+    """Of a release, newest first, from the one `before` that."""
     rows = await connection.fetch(
         """
         SELECT id, track_index, sub_index, match_id, match_url, action, decided_by, decided_at
-        FROM match_decisions WHERE release_id = $1 ORDER BY id DESC LIMIT $2
+        FROM match_decisions WHERE release_id = $1 AND ($3::bigint IS NULL OR id < $3) ORDER BY id DESC LIMIT $2
         """,
         release_id,
-        HISTORY_MAX,
+        limit,
+        before,
     )
     return [PastDecision(*row) for row in rows]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matcher.domain.queue_words import QueueState
 from matcher.models import MatchCursor
-from proxy.domain.review import LIMIT_DEFAULT, LIMIT_MAX, cursor, whole_number
+from proxy.domain.asked import asked_limit, weighed_place_from
 from proxy.errors import BadRequest
 
 
@@ -26,5 +26,5 @@ def asked_jobs(query: Mapping[str, str]) -> AskedJobs:
         state = QueueState(query.get("status", QueueState.QUEUED))
     except ValueError:
         raise BadRequest(f"status must be one of: {', '.join(QueueState)}.") from None
-    limit = whole_number(query.get("limit", str(LIMIT_DEFAULT)), "limit", LIMIT_MAX, least=1)
-    return AskedJobs(state, limit, cursor(query["cursor"], state) if query.get("cursor") else None)
+    after = weighed_place_from(query["cursor"], state) if query.get("cursor") else None
+    return AskedJobs(state, asked_limit(query), after)

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-
-import orjson
 
 from matcher.domain.urls import URL_MAX, playable_url
 from matcher.models import MatchCursor, MatchStatus
 from proxy.domain.access import Caller
+from proxy.domain.asked import ID_MAX, asked_limit, no_cursor, place_from, weighed_place_from
 from proxy.errors import BadRequest
 
-LIMIT_DEFAULT, LIMIT_MAX = 50, 200
 NAME_MAX = 100
 """Characters of a reviewer's name."""
 
-ID_MAX = 2**63 - 1
 INDEX_MAX = 9999
 
 
@@ -31,6 +24,15 @@ class AskedMatches:
     status: MatchStatus
     limit: int
     after: MatchCursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedDecisions:
+    """Of a release, newest first. `before`: that decision; None for the first page."""
+
+    release_id: int
+    limit: int
+    before: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,26 @@ def asked_matches(query: Mapping[str, str]) -> AskedMatches:
         status = MatchStatus(query.get("status", MatchStatus.PENDING))
     except ValueError:
         raise BadRequest(f"status must be one of: {', '.join(MatchStatus)}.") from None
-    limit = whole_number(query.get("limit", str(LIMIT_DEFAULT)), "limit", LIMIT_MAX, least=1)
-    return AskedMatches(status, limit, cursor(query["cursor"], status) if query.get("cursor") else None)
+    after = weighed_place_from(query["cursor"], status) if query.get("cursor") else None
+    return AskedMatches(status, asked_limit(query), after)
+
+
+def asked_decisions(query: Mapping[str, str], release_id: int) -> AskedDecisions:
+    """Raises BadRequest."""
+    before = _decision_from(query["cursor"], release_id) if query.get("cursor") else None
+    return AskedDecisions(release_id, asked_limit(query), before)
+
+
+def decisions_named(release_id: int) -> str:
+    """What the cursors of that list are for."""
+    return f"decisions of {release_id}"
+
+
+def _decision_from(text: str, release_id: int) -> int:
+    match place_from(text, decisions_named(release_id)):
+        case [int(last)] if 0 < last <= ID_MAX:
+            return last
+    raise no_cursor()
 
 
 def decider(caller: Caller, asked: Mapping[str, object]) -> str:
@@ -75,29 +95,3 @@ def own_url(asked: Mapping[str, object], caller: Caller) -> OwnUrl:
     if sub_index is not None and not (type(sub_index) is int and 0 <= sub_index <= INDEX_MAX):
         raise BadRequest('"sub_index" must be a place in the track\'s sub_tracks, from 0.')
     return OwnUrl(playable, sub_index, decider(caller, asked))
-
-
-def whole_number(text: str, name: str, most: int, *, least: int = 0) -> int:
-    """Raises BadRequest."""
-    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
-    if not least <= number <= most:
-        raise BadRequest(f"{name} must be a whole number from {least} to {most}.")
-    return number
-
-
-def encoded_cursor(status: StrEnum, after: MatchCursor) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([status.value, *after])).decode().rstrip("=")
-
-
-def cursor(text: str, status: StrEnum) -> MatchCursor:
-    """A place in the list of that name. Raises BadRequest."""
-    try:
-        found = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
-    except (binascii.Error, ValueError):
-        found = None
-    match found:
-        case [status.value, float(first), float(second), float(third), int(last)] if all(
-            map(math.isfinite, (first, second, third))
-        ):
-            return first, second, third, last
-    raise BadRequest("cursor must be the `next` of an answer to the same question.")

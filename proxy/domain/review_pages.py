@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from proxy.domain.asked import ID_MAX, weighed_place_from, whole_number
 from proxy.domain.resources import RELEASE_ID_MAX
-from proxy.domain.review import ID_MAX, cursor, whole_number
 from proxy.errors import BadRequest
 
 PAGE_SIZE = 30
@@ -49,12 +49,12 @@ def asked_releases(query: Mapping[str, str]) -> AskedReleases:
     said = query.get("q", "").replace("\0", "").strip()
     if len(said) > QUERY_MAX:
         raise BadRequest(f"q must have at most {QUERY_MAX} characters.")
-    return AskedReleases(tab, said, cursor(query["cursor"], tab) if query.get("cursor") else None)
+    return AskedReleases(tab, said, weighed_place_from(query["cursor"], tab) if query.get("cursor") else None)
 
 
 def place_from(text: str | None) -> Place | None:
     """Of the release from which a reviewer goes on; None where it is not told. Raises BadRequest."""
-    return cursor(text, Tab.PENDING) if text else None
+    return weighed_place_from(text, Tab.PENDING) if text else None
 
 
 def seen_from(text: str | None) -> int | None:

@@ -11,8 +11,8 @@ from matcher.migration import migrate
 from matcher.queue_view import claimable
 from proxy import keys
 from proxy.adapters.tracking import HOURS_KEPT
+from proxy.domain.asked import whole_number
 from proxy.domain.purge import parse_purge
-from proxy.domain.review import whole_number
 from proxy.domain.wire import BrokenBody, decode_json
 from proxy.errors import BadRequest, Degraded
 from proxy.handlers.middleware import json_response

@@ -8,8 +8,9 @@ from aiohttp import web
 
 from matcher.decisions import Action
 from proxy import keys
+from proxy.domain.asked import ID_MAX, whole_number
 from proxy.domain.resources import RELEASE_ID_MAX
-from proxy.domain.review import ID_MAX, INDEX_MAX, asked_matches, decider, own_url, whole_number
+from proxy.domain.review import INDEX_MAX, asked_decisions, asked_matches, decider, own_url
 from proxy.handlers.admin import json_object
 from proxy.handlers.middleware import json_response
 from proxy.services.review import ReleaseAction
@@ -55,7 +56,8 @@ def decides_release(action: ReleaseAction) -> Callable[[web.Request], Awaitable[
 
 
 async def history(request: web.Request) -> web.Response:
-    return json_response(await request.app[keys.REVIEW].history(release_id_of(request), request[keys.CALLER]))
+    asked = asked_decisions(request.query, release_id_of(request))
+    return json_response(await request.app[keys.REVIEW].history(asked, request[keys.CALLER]))
 
 
 def release_id_of(request: web.Request) -> int:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from matcher.errors import DatabaseUnavailable
 from proxy import keys
+from proxy.domain.known_stores import asked_stores
 from proxy.errors import BadRequest, Degraded, NotFound
 from proxy.handlers.middleware import json_response
 from proxy.handlers.stores import username_of
@@ -20,7 +21,7 @@ SYNC_S = 25.0
 
 async def listed(request: web.Request) -> web.Response:
     with needs_the_database():
-        return json_response(await request.app[keys.STORE_ADMIN].listed())
+        return json_response(await request.app[keys.STORE_ADMIN].listed(asked_stores(request.query)))
 
 
 async def add(request: web.Request) -> web.Response:

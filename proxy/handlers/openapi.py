@@ -11,8 +11,9 @@ from matcher.domain.queue_words import QueueState
 from matcher.models import MatchStatus, ProcessingStatus
 from proxy import __version__
 from proxy.adapters.tracking import HOURS_KEPT
+from proxy.domain.asked import ID_MAX, LIMIT_DEFAULT, LIMIT_MAX
 from proxy.domain.resources import RELEASE_ID_MAX
-from proxy.domain.review import ID_MAX, INDEX_MAX, LIMIT_DEFAULT, LIMIT_MAX
+from proxy.domain.review import INDEX_MAX
 from proxy.domain.store_query import FEED_LIMIT, FEED_LIMIT_MOST, FIELDS, Sort
 from proxy.handlers.admin import LIMIT_MAX as DRAIN_MAX
 from proxy.handlers.middleware import json_response
@@ -362,7 +363,13 @@ PATHS: Mapping[str, Mapping[str, Json]] = {
         )
     },
     "/api/admin/stores": {
-        "get": admin("The stores that are known.", record(stores=array(STORE), **OF_ALL_STORES)),
+        "get": admin(
+            "The stores that are known, those tracked first.",
+            record(stores=array(STORE), next=nullable(TEXT), **OF_ALL_STORES),
+            (),
+            LIMIT,
+            CURSOR,
+        ),
     },
     "/api/admin/stores/{store}": {
         "put": admin(
@@ -420,7 +427,12 @@ PATHS: Mapping[str, Mapping[str, Json]] = {
     },
     "/api/admin/releases/{release}/decisions": {
         "get": admin(
-            "What was decided, newest first.", record(release_id=COUNT, decisions=array(DECISION)), (404,), RELEASE
+            "What was decided, newest first.",
+            record(release_id=COUNT, decisions=array(DECISION), next=nullable(TEXT)),
+            (404,),
+            RELEASE,
+            LIMIT,
+            CURSOR,
         )
     },
     "/api/admin/releases/{release}/approve": {"post": of_release("Approve the best of each track that is pending.")},

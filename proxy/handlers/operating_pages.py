@@ -9,11 +9,12 @@ from aiohttp import web
 
 from matcher.errors import DatabaseUnavailable
 from proxy import keys
+from proxy.domain.asked import whole_number
 from proxy.domain.budget import Lane
+from proxy.domain.known_stores import asked_stores
 from proxy.domain.purge import parse_purge
 from proxy.domain.queue import asked_jobs
 from proxy.domain.resources import RELEASE_ID_MAX
-from proxy.domain.review import whole_number
 from proxy.domain.review_pages import local_path
 from proxy.errors import BadRequest, Degraded, ProxyError
 from proxy.handlers.admin_stores import SYNC_S, needs_the_database, username_from
@@ -33,21 +34,32 @@ SPANS_H = (1, 24)
 """Hours of which the cache page tells."""
 
 
+def _see_again(form: Mapping[str, str], otherwise: str, **did: str) -> web.Response:
+    """The page that the form was on, to be told there what it did."""
+    path = local_path(form.get("path") or otherwise)
+    return see(f"{path}{'&' if '?' in path else '?'}{urlencode(did)}")
+
+
 # --- stores -------------------------------------------------------------------------------------------------------
 
 
 async def stores(request: web.Request) -> web.Response:
-    return await _stores(request, did=request.query)
+    return await _stores(request, request.query)
 
 
-async def _stores(
-    request: web.Request, did: Mapping[str, str] | None = None, error: ProxyError | None = None
-) -> web.Response:
+async def _stores(request: web.Request, query: Mapping[str, str], error: ProxyError | None = None) -> web.Response:
+    asked = asked_stores(query)
     with needs_the_database():
-        found = await request.app[keys.STORE_ADMIN].listed()
-    said = _said_of_store(did.get("did", ""), did.get("store", "")) if did else None
-    message = error.message if error else None
-    return page(request, "stores.html", error.status if error else 200, found=found, said=said, error=message)
+        found = await request.app[keys.STORE_ADMIN].listed(asked)
+    return page(
+        request,
+        "stores.html",
+        error.status if error else 200,
+        found=found,
+        path=f"/admin/stores?{urlencode({'cursor': query['cursor']})}" if asked.after else "/admin/stores",
+        said=_said_of_store(query.get("did", ""), query.get("store", "")),
+        error=error.message if error else None,
+    )
 
 
 STORE_SAYINGS = {
@@ -66,24 +78,24 @@ def _said_of_store(did: str, username: str) -> str | None:
 
 async def add_store(request: web.Request) -> web.Response:
     form = await form_of(request)
-    return await _with_store(request, form.get("username", "").strip(), "add")
+    return await _with_store(request, form, form.get("username", "").strip(), "add")
 
 
 def changes_store(action: str) -> Handler:
     async def change(request: web.Request) -> web.Response:
-        return await _with_store(request, request.match_info["store"], action)
+        return await _with_store(request, await form_of(request), request.match_info["store"], action)
 
     return change
 
 
-async def _with_store(request: web.Request, name: str, action: str) -> web.Response:
+async def _with_store(request: web.Request, form: Mapping[str, str], name: str, action: str) -> web.Response:
     try:
         username = username_from(request, name)
         with needs_the_database():
             did = await _act(request.app[keys.STORE_ADMIN], action, username, request[keys.TRACE].request_id)
     except ProxyError as error:
-        return await _stores(request, error=error)
-    return see(f"/admin/stores?{urlencode({'did': did, 'store': username})}")
+        return await _stores(request, {}, error)
+    return _see_again(form, "/admin/stores", did=did, store=username)
 
 
 async def _act(admin: StoreAdmin, action: str, username: str, request_id: str) -> str:
@@ -132,8 +144,7 @@ async def requeue(request: web.Request) -> web.Response:
     except ProxyError as error:
         return await _queue(request, {}, error)
     request[keys.AUDITED] = {"changed": body["changed"]}
-    path = local_path(form.get("path") or "/admin/queue?status=failed")
-    return see(f"{path}{'&' if '?' in path else '?'}{urlencode({'did': release_id})}")
+    return _see_again(form, "/admin/queue?status=failed", did=str(release_id))
 
 
 def _release_id(text: str) -> int:

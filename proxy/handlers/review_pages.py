@@ -10,8 +10,9 @@ from aiohttp import web
 
 from matcher.decisions import Action
 from proxy import keys
+from proxy.domain.asked import ID_MAX, whole_number
 from proxy.domain.resources import RELEASE_ID_MAX
-from proxy.domain.review import ID_MAX, INDEX_MAX, own_url, whole_number
+from proxy.domain.review import INDEX_MAX, own_url
 from proxy.domain.review_pages import Did, Tab, asked_releases, did_from, ids_from, place_from, seen_from
 from proxy.errors import BadRequest, ProxyError
 from proxy.handlers.pages import Handler, form_of, page, see

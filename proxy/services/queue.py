@@ -10,8 +10,8 @@ from matcher import queue_view
 from matcher.database import Connection, Database
 from matcher.errors import DatabaseUnavailable, NoSuchRelease, Undecidable
 from proxy.adapters.sellers import descriptions
+from proxy.domain.asked import encoded_cursor
 from proxy.domain.queue import AskedJobs
-from proxy.domain.review import encoded_cursor
 from proxy.errors import Conflict, Degraded, NotFound
 
 Json = dict[str, object]

@@ -16,7 +16,8 @@ from matcher.decisions import Action, Decided, PastDecision, ReviewedMatch
 from matcher.errors import DatabaseUnavailable, NoSuchMatch, Undecidable
 from proxy.adapters.sellers import is_sold_by, releases_of
 from proxy.domain.access import Caller
-from proxy.domain.review import AskedMatches, OwnUrl, encoded_cursor
+from proxy.domain.asked import encoded_cursor
+from proxy.domain.review import AskedDecisions, AskedMatches, OwnUrl, decisions_named
 from proxy.errors import Conflict, Degraded, NotFound
 
 Json = dict[str, object]
@@ -122,11 +123,16 @@ class ReviewService:
             self.on_decided(release_id)
         return {"changed": decided.changed, "matches": [_match(each) for each in now if each]}
 
-    async def history(self, release_id: int, caller: Caller) -> Json:
+    async def history(self, asked: AskedDecisions, caller: Caller) -> Json:
         async with self._transaction() as connection:
-            await _must_sell(connection, caller.stores, release_id)
-            found = await decisions.history(connection, release_id)
-        return {"release_id": release_id, "decisions": [_past(each) for each in found]}
+            await _must_sell(connection, caller.stores, asked.release_id)
+            found = await decisions.history(connection, asked.release_id, asked.limit, asked.before)
+        ends = len(found) < asked.limit
+        return {
+            "release_id": asked.release_id,
+            "decisions": [_past(each) for each in found],
+            "next": None if ends else encoded_cursor(decisions_named(asked.release_id), [found[-1].id]),
+        }
 
     def _decided(self, decided: Decided, now: ReviewedMatch | None) -> Json:
         if decided.changed:

@@ -22,9 +22,9 @@ from proxy.adapters import reviews
 from proxy.adapters.reviews import FoundRelease, QueueState, StoredFacts
 from proxy.adapters.sellers import is_sold_by, releases_of
 from proxy.domain.access import Caller
+from proxy.domain.asked import encoded_cursor
 from proxy.domain.lifetimes import window
 from proxy.domain.players import Player, image_of, link_of, player_of
-from proxy.domain.review import encoded_cursor
 from proxy.domain.review_pages import PAGE_SIZE, AskedReleases, Did, Place, Tab
 from proxy.domain.side_by_side import Durations, Why, Word, durations, marked, whys
 from proxy.domain.wire import BrokenBody, decode_json

@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from matcher.database import Database
 from proxy.adapters import doubts, mirror, tracking
 from proxy.adapters.tracking import EPOCH
+from proxy.domain.asked import encoded_cursor
 from proxy.domain.budget import Lane
 from proxy.domain.counting import Calls
+from proxy.domain.known_stores import STORES_NAMED, AskedStores
 from proxy.domain.merge import description_of
 from proxy.domain.schedule import Forecast, Store, effective_interval_s, sweep_left_s
 from proxy.domain.wire import decode_json
@@ -41,8 +43,19 @@ class StoreAdmin:
     wait_s: float
     """How long adding a store waits for its first page."""
 
-    async def listed(self) -> Json:
-        """All stores that are known, those tracked first, and what is to be expected."""
+    async def listed(self, asked: AskedStores) -> Json:
+        """Stores that are known, those tracked first, and what is to be expected of all."""
+        everything = await self._everything()
+        following = [row for row in _rows_of(everything) if asked.after is None or _place_of(row) > asked.after]
+        shown = following[: asked.limit]
+        ends = len(following) <= asked.limit
+        return {
+            **everything,
+            "stores": shown,
+            "next": None if ends else encoded_cursor(STORES_NAMED, _place_of(shown[-1])),
+        }
+
+    async def _everything(self) -> Json:
         found, tracked = await self._stores()
         expected = self.scheduler.forecast(tracked)
         async with self.database.connection() as connection:
@@ -58,12 +71,12 @@ class StoreAdmin:
             | {"version": states[store.username].version}
             | {"gone_at": _told(gone.get(store.username))}
             | {"calls_24h": self._calls_of(store, calls.get(store.username, Calls()))}
-            for store in sorted(found, key=lambda each: (each.username not in names, each.username))
+            for store in found
             if store.username in states
         ]
         progress = asdict(await self.scheduler.progress(tracked))
         return {
-            "stores": rows,
+            "stores": sorted(rows, key=_place_of),
             "check_interval_ms": self._interval_ms(expected),
             "calls_24h": together.as_json(),
             "progress": progress,
@@ -83,7 +96,7 @@ class StoreAdmin:
             await mirror.make_known(connection, username)
             await tracking.pin(connection, username)
         self.scheduler.wake()
-        everything = await self.listed()
+        everything = await self._everything()
         row = _row_of(everything, username)
         body: Json = {"store": row, "check_intervals_ms": _intervals_of(everything)}
         body |= {name: value for name, value in everything.items() if name != "stores"}
@@ -93,21 +106,21 @@ class StoreAdmin:
         """Forget a store and its listings; releases and matches stay. Raises Conflict, NotFound."""
         if username in self.scheduler.named:
             raise Conflict(f"{username} is in STORES: take it out there, then restart.")
-        _row_of(await self.listed(), username)
+        _row_of(await self._everything(), username)
         async with self.database.connection() as connection:
             await mirror.forget(connection, username)
 
     async def pause(self, username: str, *, paused: bool) -> Json:
         """Check a store only when it is asked for, or by schedule again; how it is then. Raises NotFound."""
-        _row_of(await self.listed(), username)
+        _row_of(await self._everything(), username)
         async with self.database.connection() as connection:
             await tracking.pause(connection, username, paused=paused)
         self.scheduler.wake()
-        return _row_of(await self.listed(), username)
+        return _row_of(await self._everything(), username)
 
     async def sync(self, username: str, request_id: str, at_most_s: float) -> Report:
         """Check a store that is known now, and tell what was found. Raises ProxyError."""
-        _row_of(await self.listed(), username)
+        _row_of(await self._everything(), username)
         check = self.checks.check(username, Lane.CHECK, request_id)
         is_done = await check.ended(at_most_s)
         if is_done and check.error:
@@ -115,11 +128,11 @@ class StoreAdmin:
         found = asdict(check.found)
         del found["is_first"]
         result = check.result if is_done else "running"
-        return Report({"result": result, **found, "store": _row_of(await self.listed(), username)}, is_done)
+        return Report({"result": result, **found, "store": _row_of(await self._everything(), username)}, is_done)
 
     async def hide(self, username: str, listing_id: int) -> Json:
         """Show a listing to nobody until the next check has seen how it is. Raises NotFound."""
-        row = _row_of(await self.listed(), username)
+        row = _row_of(await self._everything(), username)
         async with self.database.connection() as connection:
             found = await mirror.known_row(connection, username, listing_id)
         if found is None:
@@ -194,21 +207,28 @@ class StoreAdmin:
         return "operator" if store.is_pinned else "requests"
 
 
-def _row_of(listed: Json, username: str) -> Json:
-    """Raises NotFound."""
-    rows = listed["stores"]
+def _rows_of(everything: Json) -> list[Json]:
+    rows = everything["stores"]
     assert isinstance(rows, list)  # noqa: S101 - made above
-    for row in rows:
+    return rows
+
+
+def _place_of(row: Json) -> tuple[bool, str]:
+    """In the list."""
+    return row["tracked"] is None, str(row["username"])
+
+
+def _row_of(everything: Json, username: str) -> Json:
+    """Raises NotFound."""
+    for row in _rows_of(everything):
         if row["username"] == username:
             return dict(row)
     raise NotFound(f"{username} is not known here: PUT /api/admin/stores/{username} adds it.")
 
 
-def _intervals_of(listed: Json) -> Json:
+def _intervals_of(everything: Json) -> Json:
     """Of all stores that are tracked, as the budget lets them be checked now."""
-    rows = listed["stores"]
-    assert isinstance(rows, list)  # noqa: S101 - made above
-    return {row["username"]: row["check_interval_ms"] for row in rows if row["tracked"]}
+    return {str(row["username"]): row["check_interval_ms"] for row in _rows_of(everything) if row["tracked"]}
 
 
 def _told(moment: datetime | None) -> str | None:

@@ -153,6 +153,26 @@ async def test_undo_brings_it_back(proxy: Proxy) -> None:
     ]
 
 
+async def test_decisions_are_listed_page_by_page(proxy: Proxy) -> None:
+    match = (await listed(proxy))[0]
+    for action in ("approve", "undo", "reject", "undo", "approve"):
+        assert (await ask(proxy, "POST", f"{MATCHES}/{match['id']}/{action}"))[0] == 200
+    path = f"/api/admin/releases/{match['release_id']}/decisions"
+    _, everything = await ask(proxy, "GET", path)
+    assert (len(everything["decisions"]), everything["next"]) == (5, None)
+    found: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        _, body = await ask(proxy, "GET", f"{path}?limit=2&cursor={cursor}")
+        found += body["decisions"]
+        cursor = body["next"]
+        assert len(body["decisions"]) == 2 or cursor is None
+        if cursor:
+            status, _ = await ask(proxy, "GET", f"/api/admin/releases/1/decisions?cursor={cursor}")
+            assert status == 400  # it is of another list
+    assert found == everything["decisions"]
+
+
 async def test_a_persons_own_url_takes_the_place_of_what_was_found(proxy: Proxy) -> None:
     match = (await listed(proxy))[0]
     path = f"/api/admin/releases/{match['release_id']}/tracks/{match['track_index']}/match"
@@ -232,6 +252,8 @@ async def test_what_cannot_be_set_is_told(start_proxy: StartProxy, asked: object
         ("PUT", "/api/admin/releases/0/tracks/0/match", 400),
         ("PUT", "/api/admin/releases/1/tracks/x/match", 400),
         ("GET", "/api/admin/releases/x/decisions", 400),
+        ("GET", "/api/admin/releases/1/decisions?limit=0", 400),
+        ("GET", "/api/admin/releases/1/decisions?cursor=WyJkZWNpc2lvbnMgb2YgMSIsIngiXQ", 400),
         ("GET", "/api/admin/releases/1/decisions", 200),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from proxy import keys
+from proxy.adapters import mirror as known
 from proxy.domain.budget import Lane
 from tests.conftest import STORE, Proxy, StartProxy
 from tests.simulated_discogs import Fault, SimulatedDiscogs
@@ -41,6 +42,28 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(10):
         while not await condition():
             await asyncio.sleep(0.02)
+
+
+async def test_stores_are_listed_page_by_page_those_tracked_first(start_proxy: StartProxy) -> None:
+    proxy = await start_proxy(STORES=f"{STORE},small_shop,zebra")
+    async with proxy.app[keys.DATABASE].connection() as connection:
+        for username in ("abbey", STORE, "small_shop", "yonder", "zebra"):
+            await known.make_known(connection, username)
+    found: list[str] = []
+    cursor: object = ""
+    while cursor is not None:
+        body = await body_of(proxy, "GET", f"{STORES}?limit=2&cursor={cursor}")
+        rows = body["stores"]
+        assert isinstance(rows, list)
+        found += [row["username"] for row in rows]
+        cursor = body["next"]
+        assert len(rows) == 2 or cursor is None
+    assert found == ["small_shop", STORE, "zebra", "abbey", "yonder"]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "cursor=!", "cursor=WyJzdG9yZXMiLDEsMl0"])
+async def test_a_page_of_stores_that_cannot_be_is_told(proxy: Proxy, query: str) -> None:
+    assert (await body_of(proxy, "GET", f"{STORES}?{query}", 400))["message"]
 
 
 @pytest.mark.parametrize(
