@@ -791,3 +791,13 @@ CREATE TABLE IF NOT EXISTS release_demand (
 );
 
 COMMENT ON COLUMN release_demand.asked IS 'times, since it was last forgotten: it is when nobody has asked for 30 days';
+
+-- Sessions that were ended ------------------------------------------------------------------------------------------
+-- A session of /admin is good by its signature until it expires, unless whoever had it has logged out.
+
+CREATE TABLE IF NOT EXISTS ended_sessions (
+  session_id text PRIMARY KEY,
+  expires_at timestamptz NOT NULL
+);
+
+COMMENT ON COLUMN ended_sessions.session_id IS 'a part of the cookie that is of no use without its signature';

@@ -92,7 +92,7 @@ def make_app(settings: Settings, database: Database, admin_token: str, health: H
     app = web.Application(middlewares=(*MIDDLEWARES, error_pages, operators_only))
     app[keys.SETTINGS] = settings
     app[keys.DATABASE] = database
-    app[keys.ACCESS] = AccessService(credentials_of(settings, admin_token))
+    app[keys.ACCESS] = AccessService(credentials_of(settings, admin_token), database)
     app[keys.METRICS] = Metrics()
     database.on_acquired = app[keys.METRICS].database_wait.observe
     app[keys.HEALTH] = health or Health()

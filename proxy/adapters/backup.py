@@ -50,8 +50,8 @@ from proxy.adapters.database import (
 
 NOT_KEPT = frozenset({"schema_state", "budget_calls"})
 """Of the database or of this minute, not of what it knows: forgotten calls under way would be calls too many."""
-OWN_WINS = frozenset({"provider_quotas"})
-"""What has been used of the day's quota here is known better here."""
+OWN_WINS = frozenset({"provider_quotas", "ended_sessions"})
+"""What has been used of the day's quota, or who has logged out, is known better here."""
 AGAINST_WRITERS, AGAINST_READERS = "EXCLUSIVE", "ACCESS EXCLUSIVE"
 KEPT_COPIES = 3
 SPACE_LEFT = 64 << 20

@@ -90,23 +90,32 @@ def credential_of_token(token: str, credentials: Sequence[Credential]) -> Creden
     return found
 
 
-def session_of(credential: Credential, expires_at: int) -> str:
-    """The value of the session cookie. A changed token, or a name that is gone, ends it."""
-    claim = f"{quote(credential.caller.name, safe='')}.{expires_at}"
-    return f"{claim}.{_signature(credential, claim)}"
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Of a browser that is logged in. `expires_at`: seconds since 1970. A changed token, or a name gone, ends it."""
+
+    id: str
+    credential: Credential
+    expires_at: int
+
+    @property
+    def cookie(self) -> str:
+        """`id` has no dot."""
+        claim = f"{quote(self.credential.caller.name, safe='')}.{self.expires_at}.{self.id}"
+        return f"{claim}.{_signature(self.credential, claim)}"
 
 
-def credential_of_session(cookie: str, credentials: Sequence[Credential], now: float) -> Credential | None:
-    """`now`: seconds since 1970. None for one that has expired or that we never made."""
+def session_of(cookie: str, credentials: Sequence[Credential], now: float) -> Session | None:
+    """None for one that has expired or that we never made."""
     claim, _, signature = cookie.rpartition(".")
-    name, _, expires_at = claim.rpartition(".")
+    name, expires_at, session_id = claim.rsplit(".", 2) if claim.count(".") > 1 else ("", "", "")
     if not (expires_at.isascii() and expires_at.isdecimal() and len(expires_at) < 12 and int(expires_at) > now):
         return None
     for each in credentials:
         if each.caller.name == unquote(name) and hmac.compare_digest(
             _signature(each, claim).encode(), signature.encode("utf-8", "surrogateescape")
         ):
-            return each
+            return Session(session_id, each, int(expires_at))
     return None
 
 

@@ -205,7 +205,7 @@ async def operators_only(request: web.Request, handler: Handler) -> web.StreamRe
         _refuse_foreign(request, by_cookie=True)
         return await handler(request)
     try:
-        caller = _caller(request)
+        caller = await _caller(request)
     except Unauthorized:
         if is_page and request.method in READS:
             return web.Response(status=303, headers={"Location": f"{LOG_IN}?{urlencode({'next': request.path_qs})}"})
@@ -216,14 +216,17 @@ async def operators_only(request: web.Request, handler: Handler) -> web.StreamRe
     return await (handler(request) if request.method in READS else _audited(request, caller, handler))
 
 
-def _caller(request: web.Request) -> Caller:
-    """Who is logged in, by a token or by the cookie of a session. Raises Unauthorized, Forbidden, TooManyRequests."""
+async def _caller(request: web.Request) -> Caller:
+    """Who is logged in, by a token or by the cookie of a session.
+
+    Raises Unauthorized, Forbidden, TooManyRequests, Degraded.
+    """
     access = request.app[keys.ACCESS]
     token, cookie = bearer_token(request.headers.get("Authorization")), request.cookies.get(SESSION_COOKIE)
     if token is not None:
         credential = access.by_token(token, client_of(request))
     elif cookie is not None:
-        credential = access.by_session(cookie)
+        credential = await access.by_session(cookie)
     else:
         raise Unauthorized(WANTED)
     access.admit(credential.caller)

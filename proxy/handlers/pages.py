@@ -217,9 +217,9 @@ async def login(request: web.Request) -> web.Response:
     return response
 
 
-async def logout(_: web.Request) -> web.Response:
+async def logout(request: web.Request) -> web.Response:
     response = see("/admin/login")
-    log_out(response)
+    await log_out(request, response)
     return response
 
 

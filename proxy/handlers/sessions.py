@@ -15,7 +15,7 @@ def log_in(request: web.Request, response: web.StreamResponse, token: str) -> No
     session = access.new_session(access.by_token(token, client_of(request)))
     response.set_cookie(
         SESSION_COOKIE,
-        session,
+        session.cookie,
         max_age=SESSION_S,
         path="/",
         httponly=True,
@@ -24,5 +24,8 @@ def log_in(request: web.Request, response: web.StreamResponse, token: str) -> No
     )
 
 
-def log_out(response: web.StreamResponse) -> None:
+async def log_out(request: web.Request, response: web.StreamResponse) -> None:
+    """Of this browser, and of whoever has got hold of its cookie. Raises Degraded."""
+    if cookie := request.cookies.get(SESSION_COOKIE):
+        await request.app[keys.ACCESS].end_session(cookie)
     response.del_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="Strict")

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from matcher.database import Connection, Database
+from matcher.errors import DatabaseUnavailable
+from proxy.adapters import sessions
 from proxy.domain.access import (
     ADMIN,
     SESSION_S,
     Caller,
     Credential,
+    Session,
     bearer_token,
-    credential_of_session,
     credential_of_token,
     session_of,
 )
 from proxy.domain.rate_limit import RateLimit
-from proxy.errors import TooManyRequests, Unauthorized
+from proxy.errors import Degraded, TooManyRequests, Unauthorized
 from proxy.settings import Settings
 
 WANTED = "The admin token is needed: Authorization: Bearer <ADMIN_TOKEN>."
@@ -44,6 +49,7 @@ class AccessService:
     """`credentials` may be replaced while it runs: sessions of a token that changed or is gone end with it."""
 
     credentials: tuple[Credential, ...]
+    database: Database
     guesses: RateLimit = field(default_factory=lambda: RateLimit(per_minute=10, burst=10))
     """Wrong tokens, by address. A right one always passes: whoever shares his address with a guesser is not locked out,
     and tokens are too long for a guess to come true at any pace.
@@ -68,12 +74,15 @@ class AccessService:
         self.guesses.count(client, now)
         raise Unauthorized(WANTED)
 
-    def by_session(self, cookie: str) -> Credential:
-        """Raises Unauthorized."""
-        found = credential_of_session(cookie, self.credentials, self.wall_clock())
+    async def by_session(self, cookie: str) -> Credential:
+        """Raises Unauthorized, Degraded."""
+        found = session_of(cookie, self.credentials, self.wall_clock())
         if found is None:
             raise Unauthorized(WANTED)
-        return found
+        async with self._connection() as connection:
+            if await sessions.has_ended(connection, found):
+                raise Unauthorized(WANTED)
+        return found.credential
 
     def admit(self, caller: Caller) -> None:
         """Counts a call. Raises TooManyRequests."""
@@ -82,6 +91,20 @@ class AccessService:
             raise TooManyRequests(f"Too many calls to the admin API came from {caller.name}.", wait_s)
         self.calls.count(caller.name, now)
 
-    def new_session(self, credential: Credential) -> str:
-        """The value of the session cookie, good for SESSION_S."""
-        return session_of(credential, int(self.wall_clock()) + SESSION_S)
+    def new_session(self, credential: Credential) -> Session:
+        """Good for SESSION_S."""
+        return Session(secrets.token_urlsafe(12), credential, int(self.wall_clock()) + SESSION_S)
+
+    async def end_session(self, cookie: str) -> None:
+        """For whoever has the cookie, in every process. Raises Degraded."""
+        if found := session_of(cookie, self.credentials, self.wall_clock()):
+            async with self._connection() as connection:
+                await sessions.end(connection, found)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        try:
+            async with self.database.connection() as connection:
+                yield connection
+        except DatabaseUnavailable as error:
+            raise Degraded("The database is away: try again in a moment.", 5) from error

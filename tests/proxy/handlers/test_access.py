@@ -39,7 +39,7 @@ async def with_reviewers(start_proxy: StartProxy) -> Proxy:
 def session(proxy: Proxy, name: str = "admin") -> str:
     access = proxy.app[keys.ACCESS]
     (credential,) = [each for each in access.credentials if each.caller.name == name]
-    return f"discogs_proxy_session={access.new_session(credential)}"
+    return f"discogs_proxy_session={access.new_session(credential).cookie}"
 
 
 async def test_reviewers_review_in_their_own_name_and_do_nothing_else(start_proxy: StartProxy) -> None:
@@ -146,6 +146,36 @@ async def test_a_changed_token_ends_its_sessions(proxy: Proxy) -> None:
     assert (await proxy.request("GET", MATCHES, Cookie=cookie))[0].status == 200
     access.credentials = ()
     assert (await proxy.request("GET", MATCHES, Cookie=cookie))[0].status == 401
+
+
+async def test_who_logs_out_is_logged_out_for_a_thief_of_his_cookie_in_every_process(
+    start_proxy: StartProxy, proxy: Proxy
+) -> None:
+    cookie, elsewhere = session(proxy), session(proxy)
+    response, _ = await proxy.request("POST", "/admin/logout", Cookie=cookie, Origin=proxy.url)
+    assert (response.status, response.headers["Location"]) == (303, "/admin/login")
+    for each in (proxy, await start_proxy()):
+        assert (await each.request("GET", MATCHES, Cookie=cookie))[0].status == 401
+        assert (await each.request("GET", "/admin/review", Cookie=cookie))[0].status == 303
+        assert (await each.request("GET", MATCHES, Cookie=elsewhere))[0].status == 200
+    response, _ = await proxy.request("POST", "/admin/logout", Cookie=cookie, Origin=proxy.url)
+    assert response.status == 401
+
+
+async def test_whether_a_session_was_ended_is_not_guessed_while_the_database_is_away(proxy: Proxy) -> None:
+    cookie = session(proxy)
+    async with proxy.app[keys.DATABASE].connection() as connection:
+        await connection.execute(
+            """
+            CREATE FUNCTION away() RETURNS text LANGUAGE plpgsql AS
+            $$BEGIN RAISE EXCEPTION 'away' USING ERRCODE = 'admin_shutdown'; END$$;
+            ALTER TABLE ended_sessions RENAME TO elsewhere;
+            CREATE VIEW ended_sessions AS SELECT away() AS session_id
+            """
+        )
+    response, body = await proxy.request("GET", MATCHES, Cookie=cookie)
+    assert response.status == 503
+    assert "The database is away" in body.decode()
 
 
 async def test_a_page_without_a_session_leads_to_the_log_in_and_back(proxy: Proxy) -> None:
