@@ -28,6 +28,9 @@ function step(by) {
   move(all[here < 0 ? 0 : Math.min(all.length - 1, Math.max(0, here + by))]);
 }
 
+// Of a list: the entry where the reviewer is, the first one before he has moved.
+const open = () => (current ?? items()[0])?.querySelector("a.title")?.click();
+
 function pendingAfter(item) {
   const all = items();
   return all.slice(all.indexOf(item) + 1).find((each) => "pending" in each.dataset);
@@ -164,6 +167,7 @@ const press = (action, where = current) => where?.querySelector(`form[data-act="
 const KEYS = {
   j: () => step(1),
   k: () => step(-1),
+  Enter: open,
   a: () => press("approve"),
   r: () => press("reject"),
   o: () => press("use-next-best"),
@@ -180,7 +184,8 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   const key = KEYS[event.key];
   const types = event.target.closest("input, select, textarea, dialog");
-  if (!key || types || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  const isPressed = event.key === "Enter" && event.target.closest("a, button, summary");
+  if (!key || types || isPressed || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   if (!busy) key();
 });

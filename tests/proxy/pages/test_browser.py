@@ -121,6 +121,17 @@ async def test_by_click_with_and_without_scripts(windows: Windows, proxy: Proxy,
     assert "soundcloud.com/someone" in await shown(proxy, match["release_id"])
 
 
+async def test_enter_opens_the_first_release_before_one_has_moved(windows: Windows) -> None:
+    window = await windows.open()
+    first = await window.page.locator("a.title").first.get_attribute("href")
+    await window.press("Enter")
+    await expect(window.page).to_have_url(f"{window.proxy.url}{first}")
+    await window.open("/admin/review")
+    await window.page.get_by_role("searchbox").focus()
+    await window.press("Enter")
+    await expect(window.page).to_have_url(f"{window.proxy.url}/admin/review?tab=pending&q=")
+
+
 @pytest.mark.parametrize("by_key", [True, False])
 async def test_the_next_best_is_used_by_one_key_or_tap_and_taken_back(
     windows: Windows, proxy: Proxy, by_key: bool
@@ -310,6 +321,14 @@ async def test_every_page_is_accessible_in_light_and_dark_and_on_a_phone(
                .map(each => each.textContent)"""
         )
         assert small == []
+        links = await page.evaluate(
+            """[...document.querySelectorAll('main a, footer a')]
+               .filter(each => each.offsetParent)
+               .map(each => [each.textContent, each.getBoundingClientRect()])
+               .filter(([_, box]) => box.height < 24 || box.width < 24)
+               .map(([text, _]) => text)"""
+        )
+        assert links == []
     assert found == []
 
 
