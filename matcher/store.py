@@ -671,6 +671,19 @@ async def refresh_release(connection: Connection, release_id: int, facts: Metada
     return known is not None
 
 
+async def is_known(connection: Connection, release_id: int) -> bool:
+    """It was queued once, as each release is that somebody saw, or it is persisted."""
+    return bool(
+        await connection.fetchval(
+            """
+            SELECT EXISTS (SELECT FROM match_queue WHERE release_id = $1)
+                OR EXISTS (SELECT FROM releases WHERE discogs_id = $1)
+            """,
+            release_id,
+        )
+    )
+
+
 async def is_persisted(connection: Connection, release_id: int) -> bool:
     return bool(await connection.fetchval("SELECT true FROM releases WHERE discogs_id = $1", release_id))
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import orjson
 
-from matcher import decisions
+from matcher import decisions, store
 from matcher.database import Connection, Database
 from matcher.decisions import Action, Decided, PastDecision, ReviewedMatch
 from matcher.errors import DatabaseUnavailable, NoSuchMatch, Undecidable
@@ -91,6 +91,7 @@ class ReviewService:
     ) -> Json:
         async with self._transaction() as connection:
             await _must_sell(connection, caller.stores, release_id)
+            await _must_be_known(connection, release_id)
             decided = await decisions.set_url(connection, release_id, track_index, own.sub_index, own.playable, own.by)
             await _must_be_new(connection, decided, seen)
             now = await decisions.match(connection, decided.match_id)
@@ -111,6 +112,7 @@ class ReviewService:
     ) -> Json:
         async with self._transaction() as connection:
             await _must_sell(connection, caller.stores, release_id)
+            await _must_be_known(connection, release_id)
             decided = await DECIDE_RELEASE[action](connection, release_id, by)
             if seen is not None and decided.changed:
                 own = max(1, len(decided.matches)) if action in EACH_MATCH else 1
@@ -156,6 +158,15 @@ async def _must_sell(connection: Connection, stores: Collection[str] | None, rel
     """Raises NotFound where the reviewer is limited to stores that do not: he is not told more."""
     if stores is not None and not await is_sold_by(connection, stores, release_id):
         raise NotFound(f"Release {release_id} is none of the stores that you may review: {', '.join(sorted(stores))}.")
+
+
+async def _must_be_known(connection: Connection, release_id: int) -> None:
+    """Raises NotFound: an id that was mistyped is not to be kept as a release."""
+    if not await store.is_known(connection, release_id):
+        raise NotFound(
+            f"Release {release_id} has never been asked for here. Ask for it once, by GET /releases/{release_id} or by "
+            "opening it in the shop; then decide."
+        )
 
 
 async def _must_be_new(connection: Connection, decided: Decided, seen: int | None) -> None:

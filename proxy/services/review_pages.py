@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from matcher import decisions
+from matcher import decisions, store
 from matcher.database import Connection, Database
 from matcher.decisions import PastDecision, ReviewedMatch
 from matcher.domain.metadata import metadata
@@ -122,6 +122,8 @@ class ReleasePage:
     trouble: str | None
     """Why there is no tracklist."""
     history: Sequence[PastDecision]
+    is_known: bool
+    """False: nobody has asked for it here, and nothing is decided of it."""
     seen: int
     at: str
     pending: int
@@ -189,6 +191,7 @@ class ReviewPages:
             state = await reviews.queue_state(connection, release_id)
             matches = await decisions.matches_of(connection, release_id)
             history = await decisions.history(connection, release_id)
+            is_known = await store.is_known(connection, release_id)
             place = at or await reviews.place_of(connection, release_id)
         facts, tracks, trouble = await self._known(stored)
         views = _track_views(facts, tracks, matches)
@@ -198,6 +201,7 @@ class ReviewPages:
             views,
             trouble,
             history,
+            is_known,
             seen=history[0].id if history else 0,
             at=encoded_cursor(Tab.PENDING, place),
             pending=sum(each.is_pending for view in views for each in view.live),

@@ -189,11 +189,34 @@ async def test_a_persons_own_url_takes_the_place_of_what_was_found(proxy: Proxy)
     assert match["match_url"] in [each["match_url"] for each in await shown(proxy, match["release_id"])]
 
 
-async def test_a_url_for_a_release_never_seen_is_shown_and_its_facts_come(
+async def test_nothing_is_decided_of_a_release_never_seen_and_how_it_becomes_known_is_told(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    proxy = await start_proxy()
+    for release_id in (discogs.catalogue.for_sale(STORE)[0].release_id, 999_999_999):
+        release = f"/api/admin/releases/{release_id}"
+        for method, path in (
+            ("PUT", f"{release}/tracks/0/match"),
+            ("POST", f"{release}/no-audio"),
+            ("DELETE", f"{release}/no-audio"),
+            ("POST", f"{release}/approve"),
+            ("POST", f"{release}/reject"),
+        ):
+            status, body = await ask(proxy, method, path, {"url": OWN} if method == "PUT" else None)
+            assert status == 404
+            assert f"GET /releases/{release_id}" in body["message"]
+        assert (await ask(proxy, "GET", f"{release}/decisions"))[1]["decisions"] == []
+    async with proxy.app[keys.DATABASE].connection() as connection:
+        for table in ("releases", "match_queue"):
+            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0  # noqa: S608 - of the two above
+
+
+async def test_a_url_for_a_release_just_seen_is_shown_and_its_facts_come(
     start_proxy: StartProxy, discogs: SimulatedDiscogs
 ) -> None:
     proxy = await start_proxy()
     release_id = discogs.catalogue.for_sale(STORE)[0].release_id
+    await proxy.get(f"/releases/{release_id}")
     path = f"/api/admin/releases/{release_id}/tracks/0/match"
     status, _ = await ask(proxy, "PUT", path, {"url": "https://youtu.be/dQw4w9WgXcQ?t=3"})
     assert status == 200

@@ -10,6 +10,7 @@ import pytest
 from proxy import keys
 from tests.conftest import ADMIN_TOKEN, STORE, Proxy, StartProxy
 from tests.proxy.pages.reviewing import REVIEWERS, TOKENS, ask, matched, matches, seen, send
+from tests.simulated_discogs import SimulatedDiscogs
 
 FIELD = re.compile(r'name="([^"]*)" value="([^"]*)"')
 
@@ -210,6 +211,25 @@ async def test_to_use_the_next_best_is_to_paste_its_url_and_harmless_when_repeat
     used = [each for each in await matches(proxy, "approved") if each["match_url"] == url]
     assert [(each["provider"], each["confidence"], each["verified_by"]) for each in used] == [("person", 100, "anna")]
     assert match["id"] not in [each["id"] for each in await matches(proxy)]
+
+
+async def test_a_release_never_seen_is_shown_with_how_it_becomes_known_and_nothing_to_decide(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    proxy = await start_proxy()
+    release_id = discogs.catalogue.for_sale(STORE)[0].release_id
+    path = f"/admin/releases/{release_id}"
+    _, body = await seen(proxy, path, "admin")
+    assert 'class="track' in body
+    assert f'href="/releases/{release_id}"' in body
+    assert f'action="{path}' not in body
+    await proxy.get(f"/releases/{release_id}")
+    _, body = await seen(proxy, path, "admin")
+    assert f'href="/releases/{release_id}"' not in body
+    assert f'action="{path}/no-audio"' in body
+    _, body = await seen(proxy, "/admin/releases/999999999", "admin")
+    assert "Discogs has no such release." in body
+    assert 'href="/releases/' not in body
 
 
 async def test_an_outdated_decision_is_not_kept(proxy: Proxy) -> None:
