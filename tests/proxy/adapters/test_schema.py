@@ -25,7 +25,7 @@ class Released:
     digest: str
 
 
-RELEASED = Released(None, 2, "27756022e2d0644ac5041c4029b0e89bfb076e4a7efe8f7895cd40b78ea9fddc")
+RELEASED = Released(None, 1, "27756022e2d0644ac5041c4029b0e89bfb076e4a7efe8f7895cd40b78ea9fddc")
 
 
 def test_a_schema_that_differs_from_the_last_releases_has_a_higher_number() -> None:
