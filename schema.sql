@@ -764,7 +764,9 @@ CREATE OR REPLACE TRIGGER track_matches_date_told BEFORE INSERT ON track_matches
   EXECUTE FUNCTION date_what_was_told();
 
 -- A link that is known to be dead, in this spelling or in another, is shown of no match, whoever writes that.
-CREATE OR REPLACE FUNCTION hide_dead_match() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+-- By its keys: the plan is kept, and one that was made while the table was small would read all of it.
+CREATE OR REPLACE FUNCTION hide_dead_match() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off AS $$
 BEGIN
   NEW.dead_since := (
     SELECT min(hidden_since) FROM match_links
