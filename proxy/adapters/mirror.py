@@ -44,6 +44,13 @@ class StoreState:
     """Pages that an unfinished sweep has read; 0: none is under way."""
 
 
+class Ages(NamedTuple):
+    """When the oldest and the newest of some rows were fetched."""
+
+    oldest: datetime
+    newest: datetime
+
+
 class MirrorRow(NamedTuple):
     """One listing as the public sees it; `body` is its JSON with the seller left null.
 
@@ -126,6 +133,22 @@ async def state(connection: Connection, username: str) -> StoreState | None:
     """Of a store, if it is known; that somebody asks leaves no trace."""
     row = await connection.fetchrow("SELECT * FROM store_states WHERE username = $1", username)
     return StoreState(**row) if row else None
+
+
+async def state_and_ages(connection: Connection, username: str) -> tuple[StoreState, Ages | None] | None:
+    """The same with the ages of the rows of what is for sale; those are None where nothing is."""
+    row = await connection.fetchrow(
+        """
+        SELECT s.*, (SELECT min(fetched_at) FROM mirror_listings WHERE store_username = $1 AND gone_at IS NULL),
+               (SELECT max(fetched_at) FROM mirror_listings WHERE store_username = $1 AND gone_at IS NULL)
+        FROM store_states s WHERE username = $1
+        """,
+        username,
+    )
+    if row is None:
+        return None
+    *columns, oldest, newest = row
+    return StoreState(*columns), Ages(oldest, newest) if oldest else None
 
 
 async def states(connection: Connection) -> list[StoreState]:
@@ -253,18 +276,6 @@ async def too_old(connection: Connection, username: str, listing_ids: Collection
         _range(shown),
     )
     return {row["listing_id"] for row in found}
-
-
-async def fetched_between(connection: Connection, username: str) -> tuple[datetime, datetime] | None:
-    """When the oldest and the newest row of what is for sale were fetched."""
-    row = await connection.fetchrow(
-        """
-        SELECT (SELECT min(fetched_at) FROM mirror_listings WHERE store_username = $1 AND gone_at IS NULL) AS oldest,
-               (SELECT max(fetched_at) FROM mirror_listings WHERE store_username = $1 AND gone_at IS NULL) AS newest
-        """,
-        username,
-    )
-    return (row["oldest"], row["newest"]) if row and row["oldest"] else None
 
 
 async def count_persisted(connection: Connection, username: str, listing_ids: Collection[int] | None = None) -> int:

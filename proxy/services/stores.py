@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from matcher.database import Connection, Database
 from matcher.errors import DatabaseUnavailable
 from proxy.adapters import mirror
-from proxy.adapters.mirror import FeedRow, StoreState
+from proxy.adapters.mirror import Ages, FeedRow, StoreState
 from proxy.adapters.upstream import Trace
 from proxy.domain.budget import Lane
 from proxy.domain.lifetimes import GRACE, Use, Window, may_leave, window
@@ -181,28 +181,27 @@ class StoreService:
 
     async def _look(self, username: str) -> _Shown:
         async with self.database.connection() as connection:
-            state, order, ids = await self._known(connection, username)
+            state, ages, order, ids = await self._known(connection, username)
             if state.sweep_page and not (order or ids):  # the sweep has ended since we looked at the state
-                state, order, ids = await self._known(connection, username)
-            real = Backwards(ids)
-            aged = await self._too_old(connection, username, real)
+                state, ages, order, ids = await self._known(connection, username)
+            real, shown = Backwards(ids), self._window()
+            if ages and all(map(shown.holds, ages)):
+                aged = set[int]()
+            else:
+                aged = await mirror.too_old(connection, username, list(real), shown)
             seller = order.seller if order else await mirror.seller(connection, username)
         total = len(order.ids) if order else state.items or 0
-        shown = [each for each in real if each not in aged] if aged else real
-        return _Shown(state, shown, total, len(aged), seller)
+        young = [each for each in real if each not in aged] if aged else real
+        return _Shown(state, young, total, len(aged), seller)
 
-    async def _known(self, connection: Connection, username: str) -> tuple[StoreState, Order | None, Sequence[int]]:
+    async def _known(
+        self, connection: Connection, username: str
+    ) -> tuple[StoreState, Ages | None, Order | None, Sequence[int]]:
         """The ids are newest first: of the mirror, or of the sweep that fills it. It is made known at first sight."""
-        state = await mirror.state(connection, username) or await mirror.touch(connection, username)
+        found = await mirror.state_and_ages(connection, username)
+        state, ages = found or (await mirror.touch(connection, username), None)
         order = await self.orders.of(connection, state)
-        return state, order, order.known if order else await mirror.shown_of_sweep(connection, username)
-
-    async def _too_old(self, connection: Connection, username: str, listing_ids: Sequence[int]) -> set[int]:
-        """As a rule the oldest and the newest row tell that there are none."""
-        shown, fetched = self._window(), await mirror.fetched_between(connection, username)
-        if fetched and all(map(shown.holds, fetched)):
-            return set()
-        return await mirror.too_old(connection, username, list(listing_ids), shown)
+        return state, ages, order, order.known if order else await mirror.shown_of_sweep(connection, username)
 
     def _window(self) -> Window:
         return window(self.now(), self.content_max_age_s)
