@@ -319,7 +319,6 @@ async def services(app: web.Application) -> AsyncIterator[None]:
             database, releases.fetch_for_matching, content_max_age_s=settings.content_max_age_ms / 1000
         )
         yield
-    await mirror.stop()
     await app[keys.INVENTORY].stop()
     await counts.stop()
     await doubt.stop()

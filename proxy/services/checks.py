@@ -74,11 +74,6 @@ class Check:
         return self.task is None or self.task.done()
 
 
-def held_for_s(error: Exception | None) -> float:
-    """Seconds in which what failed is not tried again."""
-    return max(HOLD_DOWN_S, getattr(error, "retry_after_s", None) or 0.0)
-
-
 @dataclass(slots=True)
 class CheckService:
     """At most one check per store at a time."""
@@ -115,12 +110,15 @@ class CheckService:
         """Upstream said a moment ago that there is no such store: it is not asked again."""
         return self._unknown.holds(username, self.now().timestamp())
 
-    def hold(self, username: str, error: Exception | None = None) -> None:
-        """A check failed, or takes too long: what is stored is shown for a while without another attempt."""
-        self._held.failed(username, self.now().timestamp(), held_for_s(error))
-
     def is_held(self, username: str) -> bool:
+        """A check failed, or took too long: what is stored is shown for a while without another attempt."""
         return self._held.holds(username, self.now().timestamp())
+
+    async def ended(self, username: str, check: Check, within_s: float) -> bool:
+        """Whether it has, waiting so long for it at most; where not it goes on, and nobody else waits for it."""
+        if not (has_ended := await check.ended(within_s)):
+            self._hold(username)
+        return has_ended
 
     def way(self, state: StoreState) -> Way:
         """How a request for the store is answered: the one rule by which requests of any shape begin checks."""
@@ -162,12 +160,22 @@ class CheckService:
         async with self.database.connection() as connection:
             await mirror.forget_if_never_seen(connection, username, self.named)
 
+    async def settled(self) -> None:
+        """What runs has ended."""
+        await asyncio.gather(*self._tasks(), return_exceptions=True)
+
     async def stop(self) -> None:
         """Cancel what runs: a sweep goes on after the next start."""
-        tasks = [check.task for check in self._checks.values() if check.task]
-        for task in tasks:
+        for task in self._tasks():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.settled()
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [check.task for check in self._checks.values() if check.task]
+
+    def _hold(self, username: str, error: Exception | None = None) -> None:
+        for_s = max(HOLD_DOWN_S, getattr(error, "retry_after_s", None) or 0.0)
+        self._held.failed(username, self.now().timestamp(), for_s)
 
     async def _run(self, look: Look, check: Check) -> None:
         """Errors end in the check."""
@@ -185,7 +193,7 @@ class CheckService:
             check.error = ProxyError("An error of the proxy's own; its log tells more.")
         finally:
             if check.error:
-                self.hold(look.username, check.error)
+                self._hold(look.username, check.error)
             look.first_page.set()
             look.found.calls = look.trace.upstream_calls
             self.on_ended(look.username, check)

@@ -27,8 +27,7 @@ from proxy.domain.request import ShopRequest
 from proxy.domain.schedule import PAGES_MAX, pages_of, renewal_pays
 from proxy.domain.visibility import is_poor
 from proxy.errors import NotFound
-from proxy.services.behind import Behind
-from proxy.services.checks import Check, CheckService
+from proxy.services.checks import CheckService
 from proxy.services.copies import TooPoor
 from proxy.services.orders import Order, Orders
 from proxy.settings import OFFICIAL_API_URL
@@ -86,7 +85,6 @@ class MirrorService:
     _renewed: HoldDown = field(default_factory=HoldDown)
     _past_the_mirror: dict[str, deque[float]] = field(default_factory=dict)
     """When pages of each store were read from upstream, as its rows were too old; no longer than that counts."""
-    _behind: Behind = field(default_factory=lambda: Behind("check behind"))
 
     async def find(self, request: ShopRequest, username: str, request_id: str) -> FromMirror | AskUpstream:
         """Raises TooPoor."""
@@ -115,15 +113,7 @@ class MirrorService:
         if ask.renew and not self._renewal_pays(store, ask.pages):
             return
         if ask.lane is not None and not self.checks.is_held(store) and not (ask.renew and self._is_renewed(store)):
-            check = self.checks.check(store, ask.lane, request_id, renew=ask.renew)
-            self._behind.begin(store, lambda: self._checked(check, store))
-
-    async def settled(self) -> None:
-        """What is under way behind answers has ended."""
-        await self._behind.settled()
-
-    async def stop(self) -> None:
-        await self._behind.stop()
+            self.checks.check(store, ask.lane, request_id, renew=ask.renew)
 
     # --- the way of a request ---
 
@@ -155,7 +145,7 @@ class MirrorService:
 
     async def _after_check(self, asked: _Asked, request_id: str) -> FromMirror | AskUpstream:
         check = self.checks.check(asked.username, Lane.SHOPPER, request_id)
-        await self._checked(check, asked.username, self.deadline_s)
+        await self.checks.ended(asked.username, check, self.deadline_s)
         if isinstance(check.error, NotFound):
             return AskUpstream()
         view = await self._view(asked)
@@ -165,12 +155,7 @@ class MirrorService:
             return self._shown(view, Use.FRESH, waited=True)
         return self._shown(view, Use.IF_UPSTREAM_FAILS)
 
-    # --- checks ---
-
-    async def _checked(self, check: Check, username: str, within_s: float | None = None) -> None:
-        """Until it has ended, for so long at most; then it goes on, and nobody else waits for it."""
-        if not await check.ended(within_s):
-            self.checks.hold(username)
+    # --- renewals ---
 
     def _renewal_pays(self, username: str, pages: int) -> bool:
         now = self.now().timestamp()

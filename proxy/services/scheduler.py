@@ -23,9 +23,9 @@ from proxy.adapters import mirror, tracking
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.upstream import Upstream
 from proxy.domain.budget import Lane
-from proxy.domain.hold_down import HoldDown
+from proxy.domain.hold_down import HOLD_DOWN_S
 from proxy.domain.schedule import Forecast, Pace, Store, Task, Work, choose, forecast, tracked
-from proxy.services.checks import Check, CheckService, held_for_s
+from proxy.services.checks import Check, CheckService
 from proxy.services.demand import Demand
 
 TICK_S = 1.0
@@ -34,9 +34,6 @@ PROGRESS_S = 60.0
 HOUSEKEEPING_S = 3600.0
 FORGOTTEN_AT_ONCE = 200
 """Stores, each hour: a crawler of names must not fill the database."""
-
-ALL = "*"
-"""Held down in place of each store, while Discogs fails altogether; no username."""
 
 log = structlog.get_logger()
 
@@ -84,7 +81,7 @@ class Scheduler:
     _tracked: frozenset[str] = frozenset()
     _exhausted: frozenset[str] = frozenset()
     _running: dict[str, Work] = field(default_factory=dict)
-    _held: HoldDown = field(default_factory=HoldDown)
+    _discogs_failed_at: float = float("-inf")
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _minute: _Done = field(default_factory=lambda: _Done(time.monotonic()))
     _before: _Done = field(default_factory=lambda: _Done(time.monotonic()))
@@ -165,8 +162,8 @@ class Scheduler:
             await self._keep_house()
         stores = await self.watched()
         now = self.clock()
-        if not self._held.holds(ALL, now):
-            free = [each for each in stores if not (each.is_paused or self._held.holds(each.username, now))]
+        if now >= self._discogs_failed_at + HOLD_DOWN_S:
+            free = [each for each in stores if not (each.is_paused or self.checks.is_held(each.username))]
             for task in choose(free, self.pace, self.now(), self._running):
                 self._start(task)
         self._measure(stores)
@@ -198,14 +195,12 @@ class Scheduler:
         check.task.add_done_callback(lambda _: self._free(task.username, check))
 
     def _free(self, username: str, check: Check) -> None:
-        """What failed is left alone for a while."""
+        """While Discogs fails altogether all stores are left alone for a while, else the one whose check failed."""
         self._running.pop(username, None)
         if check.error is None:
             self.wake()
-            return
-        self._held.failed(username, self.clock(), held_for_s(check.error))
-        if "discogs" in self.upstream.troubles():
-            self._held.failed(ALL, self.clock())
+        elif "discogs" in self.upstream.troubles():
+            self._discogs_failed_at = self.clock()
 
     def _tell_once(self, error: str) -> None:
         if not self._is_away:

@@ -149,7 +149,7 @@ class StoreService:
                 raise Degraded("What is stored of the store is too old to be shown.", AGAIN_S)
         elif (lane := self._lane_of_check(shown)) is not None:
             check = await self._begin(shown, lane, trace)
-            if lane is Lane.SHOPPER and await check.ended(self.deadline_s) and check.error is None:
+            if lane is Lane.SHOPPER and await self.checks.ended(username, check, self.deadline_s) and not check.error:
                 shown = replace(await self._look(username), waited=True)
         return shown
 

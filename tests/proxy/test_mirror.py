@@ -78,7 +78,7 @@ def later(proxy: Proxy, passed: timedelta) -> None:
 
 
 async def settled(proxy: Proxy) -> None:
-    await proxy.app[keys.MIRROR].settled()
+    await proxy.app[keys.CHECKS].settled()
 
 
 def status_of(response: aiohttp.ClientResponse) -> str:

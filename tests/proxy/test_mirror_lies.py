@@ -81,7 +81,7 @@ class Shop:
 
     async def get(self, path: str) -> tuple[aiohttp.ClientResponse, Any]:
         response, body = await self.proxy.get(path)
-        await self.proxy.app[keys.MIRROR].settled()
+        await self.proxy.app[keys.CHECKS].settled()
         if running := self.proxy.app[keys.CHECKS].running(STORE):
             await running.ended()
         return response, json.loads(body) if response.content_type == "application/json" else None

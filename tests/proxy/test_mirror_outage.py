@@ -72,7 +72,7 @@ class Shop:
         return response, json.loads(body)
 
     async def settled(self) -> None:
-        await self.proxy.app[keys.MIRROR].settled()
+        await self.proxy.app[keys.CHECKS].settled()
         if running_now := self.proxy.app[keys.CHECKS].running(STORE):
             await running_now.ended()
 

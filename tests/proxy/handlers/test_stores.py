@@ -47,8 +47,7 @@ async def whole(proxy: Proxy, path: str = PATH) -> dict[str, Any]:
 
 async def checked(proxy: Proxy) -> None:
     """What runs behind the answers has ended."""
-    while tasks := [check.task for check in proxy.app[keys.CHECKS]._checks.values() if check.task]:
-        await asyncio.gather(*tasks)
+    await proxy.app[keys.CHECKS].settled()
 
 
 async def test_the_first_look_shows_what_is_known_and_how_much_that_is(proxy: Proxy, discogs: SimulatedDiscogs) -> None:

@@ -156,7 +156,7 @@ async def test_a_wanted_store_that_is_gone_stays_known_and_is_tried_again_after_
     assert b'discogs_proxy_degraded{reason="stores"} 1.0' in (await proxy.get("/metrics"))[1]
 
     shops.discogs.rename(STORE, "nobody_at_all")
-    proxy.app[keys.SCHEDULER]._held = HoldDown()
+    proxy.app[keys.CHECKS]._held = HoldDown()
     async with shops.database.connection() as connection:
         await connection.execute("UPDATE stores SET gone_at = gone_at - interval '61 minutes'")
 
