@@ -31,11 +31,15 @@ class Batch:
     """The oldest events of a store, claimed. `attempts` counts the failed ones so far."""
 
     batch_id: uuid.UUID
-    store: str | None
+    queue: str
     last: int
     attempts: int
     lease_token: uuid.UUID
     events: tuple[RecordedEvent, ...]
+
+    @property
+    def store(self) -> str | None:
+        return self.queue or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ async def claim(connection: Connection) -> Batch | None:
     )
     return Batch(
         row["batch_id"],
-        row["store_username"] or None,
+        row["store_username"],
         row["batch_last"],
         row["attempts"],
         row["lease_token"],
@@ -145,16 +149,16 @@ async def done(connection: Connection, batch: Batch) -> None:
     """In a transaction: the batch is delivered, the next may be sent. Where the lease was lost nothing is done."""
     if not await _is_held(connection, batch):
         return
-    await _delete(connection, "store_username = $1 AND id <= $2", batch.store or NO_STORE, batch.last)
+    await _delete(connection, "store_username = $1 AND id <= $2", batch.queue, batch.last)
     await connection.execute(
         """
         UPDATE webhook_queues SET next_at = now(), attempts = 0, batch_id = NULL, batch_last = NULL,
           lease_token = NULL, lease_until = NULL
         WHERE store_username = $1
         """,
-        batch.store or NO_STORE,
+        batch.queue,
     )
-    await _delete_empty(connection, [batch.store or NO_STORE])
+    await _delete_empty(connection, [batch.queue])
 
 
 async def put_off(connection: Connection, batch: Batch, seconds: float) -> None:
@@ -165,7 +169,7 @@ async def put_off(connection: Connection, batch: Batch, seconds: float) -> None:
           lease_token = NULL, lease_until = NULL
         WHERE store_username = $1 AND lease_token = $2
         """,
-        batch.store or NO_STORE,
+        batch.queue,
         batch.lease_token,
         seconds,
     )
@@ -177,11 +181,11 @@ async def hurry(connection: Connection) -> None:
     await connection.execute("UPDATE webhook_queues SET next_at = now() WHERE next_at > now() AND attempts > 0")
 
 
-async def drop_undeliverable(connection: Connection, store: str | None) -> int:
-    """In a transaction, after a batch of the store failed: its events that are too old. Returns how many."""
-    await _lock(connection, store or NO_STORE)
+async def drop_undeliverable(connection: Connection, failed: Batch) -> int:
+    """In a transaction, after a batch failed: those events of its store that are too old. Returns how many."""
+    await _lock(connection, failed.queue)
     return await _drop(
-        connection, "store_username = $1 AND created_at < now() - $2::interval", store or NO_STORE, UNDELIVERABLE_AFTER
+        connection, "store_username = $1 AND created_at < now() - $2::interval", failed.queue, UNDELIVERABLE_AFTER
     )
 
 
@@ -215,7 +219,7 @@ async def _is_held(connection: Connection, batch: Batch) -> bool:
     """Locked until the transaction ends, so that what is recorded meanwhile is seen."""
     found = await connection.fetchval(
         "SELECT true FROM webhook_queues WHERE store_username = $1 AND lease_token = $2 FOR UPDATE",
-        batch.store or NO_STORE,
+        batch.queue,
         batch.lease_token,
     )
     return bool(found)

@@ -67,6 +67,14 @@ class Check:
         found = self.found
         return "changed" if found.added or found.removed or found.moved or found.edited else "unchanged"
 
+    async def shows(self, within_s: float) -> bool:
+        """Whether there is something to show, or nothing more will come, waiting so long for it at most."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self.first_page.wait()
+        except TimeoutError:
+            return False
+
     async def ended(self, within_s: float | None = None) -> bool:
         """Whether it has, waiting so long for it at most; it goes on where not."""
         if self.task is not None:
@@ -150,6 +158,7 @@ class CheckService:
 
     async def not_there(self, username: str) -> None:
         """Upstream says that there is no such store. Raises DatabaseUnavailable."""
+        self._missing_since.pop(username, None)
         async with self.database.transaction() as connection:
             removed = await mirror.to_be_forgotten(connection, username)
             await self.record(connection, username, removed=removed)  # the releases of listings must be there yet

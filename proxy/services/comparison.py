@@ -96,14 +96,9 @@ class Comparison:
         )
         async with self.database.transaction() as connection:
             known = await mirror.rows(connection, look.username, list(rows))
-            rows = {
-                row.listing_id: row
-                for row in await self.pages.with_pictures(connection, look.username, list(rows.values()))
-            }
-            await mirror.write_rows(connection, look.username, rows.values())
+            written = await self.pages.write(connection, look.username, list(rows.values()), first.seller)
+            rows = {row.listing_id: row for row in written}
             edited = [each for each, row in rows.items() if each in known and known[each].body != row.body]
-            if first.seller is not None:
-                await mirror.write_seller(connection, look.username, first.seller)
             added = [rows[each].release_id for each in changes.added]
             queued = await store.enqueue(
                 connection,

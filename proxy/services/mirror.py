@@ -57,18 +57,18 @@ class FromMirror:
 
 @dataclass(frozen=True, slots=True)
 class AskUpstream:
-    """The mirror does not answer. `lane` is that of the check to begin behind the answer; None: of none.
+    """The mirror does not answer. `fill`: the store has not been read yet.
 
     `renew`: rows are missing or too old, all `pages` are to be read again; 0: at once.
     """
 
-    lane: Lane | None = None
+    fill: bool = False
     renew: bool = False
     pages: int = 0
 
 
-FILL = AskUpstream(Lane.SWEEP)
-RENEW = AskUpstream(Lane.SWEEP, renew=True)
+FILL = AskUpstream(fill=True)
+RENEW = AskUpstream(renew=True)
 
 
 @dataclass(slots=True)
@@ -108,12 +108,11 @@ class MirrorService:
         return self._shown(view, Use.IF_UPSTREAM_FAILS) if isinstance(view, _View) else None
 
     def begin_behind(self, username: str, ask: AskUpstream, request_id: str) -> None:
-        """What an answer showed to be lacking, unless it failed a moment ago."""
+        """A sweep of what an answer showed to be lacking, unless it failed a moment ago."""
         store = username.lower()
-        if ask.renew and not self._renewal_pays(store, ask.pages):
-            return
-        if ask.lane is not None and not self.checks.is_held(store) and not (ask.renew and self._is_renewed(store)):
-            self.checks.check(store, ask.lane, request_id, renew=ask.renew)
+        pays = self._renewal_pays(store, ask.pages) if ask.renew else ask.fill
+        if pays and not self.checks.is_held(store) and not (ask.renew and self._is_renewed(store)):
+            self.checks.check(store, Lane.SWEEP, request_id, renew=ask.renew)
 
     # --- the way of a request ---
 
@@ -132,7 +131,7 @@ class MirrorService:
             case Way.FRESH:
                 return self._shown(view, Use.FRESH)
             case Way.WHILE_CHECKED:
-                self.begin_behind(asked.username, AskUpstream(Lane.CHECK), request_id)
+                self.checks.check(asked.username, Lane.CHECK, request_id)
                 return self._shown(view, Use.WHILE_RENEWED)
             case Way.IF_CHECK_FAILS:
                 return self._shown(view, Use.IF_UPSTREAM_FAILS)

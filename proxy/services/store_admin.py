@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +16,7 @@ from proxy.domain.merge import description_of
 from proxy.domain.schedule import Forecast, Store, effective_interval_s, sweep_left_s
 from proxy.domain.wire import decode_json
 from proxy.errors import Conflict, NotFound
-from proxy.services.checks import Check, CheckService
+from proxy.services.checks import CheckService
 from proxy.services.doubt import DoubtService
 from proxy.services.scheduler import Scheduler
 
@@ -91,7 +90,8 @@ class StoreAdmin:
             state = await mirror.make_known(connection, username)
         if not state.is_mirrored:
             check = self.checks.check(username, Lane.CHECK, request_id)
-            await self._wait_for_first_page(check)
+            if await check.shows(self.wait_s) and check.error:  # else it is read behind
+                raise check.error
         async with self.database.transaction() as connection:  # a check that ends just now must not forget it between
             await mirror.make_known(connection, username)
             await tracking.pin(connection, username)
@@ -159,16 +159,6 @@ class StoreAdmin:
         if not isinstance(checked_at, str):
             return now.isoformat()
         return max(now, datetime.fromisoformat(checked_at) + timedelta(milliseconds=interval_ms)).isoformat()
-
-    async def _wait_for_first_page(self, check: Check) -> None:
-        """Raises ProxyError, DatabaseUnavailable."""
-        try:
-            async with asyncio.timeout(self.wait_s):
-                await check.first_page.wait()
-        except TimeoutError:
-            return  # it is read behind
-        if check.error:
-            raise check.error
 
     async def _stores(self) -> tuple[list[Store], list[Store]]:
         """All, and those tracked."""

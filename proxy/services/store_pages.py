@@ -93,7 +93,17 @@ class StorePages:
     content_max_age_s: float = SIX_HOURS_S
     shown: Shown = SHOWN
 
-    async def with_pictures(
+    async def write(
+        self, connection: Connection, username: str, found: Sequence[MirrorRow], seller: bytes | None
+    ) -> Sequence[MirrorRow]:
+        """Into the mirror; returns the rows as they are there."""
+        rows = await self._with_pictures(connection, username, found)
+        await mirror.write_rows(connection, username, rows)
+        if seller is not None:
+            await mirror.write_seller(connection, username, seller)
+        return rows
+
+    async def _with_pictures(
         self, connection: Connection, username: str, found: Sequence[MirrorRow]
     ) -> tuple[MirrorRow, ...]:
         """Rows without pictures, as they are read while the operator's credential is refused, with those known.
@@ -104,7 +114,7 @@ class StorePages:
         known = await mirror.rows(connection, username, poor) if poor else {}
         since = self.now() - timedelta(seconds=self.content_max_age_s * RENEW_FROM)
         rich = {each: row for each, row in known.items() if row.fetched_at > since and not is_poor(row.body)}
-        return tuple(_with_pictures(row, rich.get(row.listing_id)) for row in found)
+        return tuple(_pictured(row, rich.get(row.listing_id)) for row in found)
 
     async def read_if_there(self, look: Look, page: PageOf) -> PageRead | None:
         """None beyond the last page: a store may have shrunk since the sweep began."""
@@ -148,7 +158,7 @@ def _page_read(body: dict[str, object], username: str, page: PageOf, at: datetim
     return PageRead(Observed(page, ids, items_of(body)), tuple(rows), seller, at)
 
 
-def _with_pictures(row: MirrorRow, rich: MirrorRow | None) -> MirrorRow:
+def _pictured(row: MirrorRow, rich: MirrorRow | None) -> MirrorRow:
     listing, known = decode_json(row.body), decode_json(rich.body) if rich else None
     if rich is None or not isinstance(listing, dict) or not isinstance(known, dict):
         return row

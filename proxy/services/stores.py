@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from matcher.database import Connection, Database
@@ -144,13 +144,13 @@ class StoreService:
         if self._has_nothing(shown):
             check = await self._begin(shown, Lane.SHOPPER, trace)
             await self._wait_for_something(username, check, seen_before=shown.state.is_mirrored)
-            shown = replace(await self._look(username), waited=True)
+            shown = await self._look(username, waited=True)
             if not shown.ids and shown.total:
                 raise Degraded("What is stored of the store is too old to be shown.", AGAIN_S)
         elif (lane := self._lane_of_check(shown)) is not None:
             check = await self._begin(shown, lane, trace)
             if lane is Lane.SHOPPER and await self.checks.ended(username, check, self.deadline_s) and not check.error:
-                shown = replace(await self._look(username), waited=True)
+                shown = await self._look(username, waited=True)
         return shown
 
     def _lane_of_check(self, shown: _Shown) -> Lane | None:
@@ -179,7 +179,7 @@ class StoreService:
             await self._begin(each, Lane.CHECK, trace)
         return followed
 
-    async def _look(self, username: str) -> _Shown:
+    async def _look(self, username: str, *, waited: bool = False) -> _Shown:
         async with self.database.connection() as connection:
             state, ages, order, ids = await self._known(connection, username)
             if state.sweep_page and not (order or ids):  # the sweep has ended since we looked at the state
@@ -192,7 +192,7 @@ class StoreService:
             seller = order.seller if order else await mirror.seller(connection, username)
         total = len(order.ids) if order else state.items or 0
         young = [each for each in real if each not in aged] if aged else real
-        return _Shown(state, young, total, len(aged), seller)
+        return _Shown(state, young, total, len(aged), seller, waited)
 
     async def _known(
         self, connection: Connection, username: str
@@ -228,11 +228,8 @@ class StoreService:
 
     async def _wait_for_something(self, username: str, check: Check, *, seen_before: bool) -> None:
         """Raises ProxyError, DatabaseUnavailable."""
-        try:
-            async with asyncio.timeout(self.deadline_s):
-                await check.first_page.wait()
-        except TimeoutError:
-            raise Degraded("Discogs has not answered yet; what is stored is too old to be shown.", AGAIN_S) from None
+        if not await check.shows(self.deadline_s):
+            raise Degraded("Discogs has not answered yet; what is stored is too old to be shown.", AGAIN_S)
         error = check.error
         if error is None:
             return

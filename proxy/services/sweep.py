@@ -101,10 +101,7 @@ class Sweep:
     async def keep(self, connection: Connection, look: Look, read: PageRead) -> int:
         """Write the rows of a page; returns how many releases were queued, for `kept` once that is committed."""
         shown = await mirror.shown_bodies(connection, look.username, [row.listing_id for row in read.rows])
-        rows = await self.pages.with_pictures(connection, look.username, read.rows)
-        await mirror.write_rows(connection, look.username, rows)
-        if read.seller is not None:
-            await mirror.write_seller(connection, look.username, read.seller)
+        rows = await self.pages.write(connection, look.username, read.rows, read.seller)
         releases = [row.release_id for row in read.rows]
         queued = await store.enqueue(
             connection,

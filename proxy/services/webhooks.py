@@ -209,7 +209,7 @@ class WebhookService:
     async def _put_off(self, batch: Batch, failed: Failed) -> None:
         async with self.database.transaction() as connection:
             await outbox.put_off(connection, batch, failed.retry_s)
-            dropped = await outbox.drop_undeliverable(connection, batch.store)
+            dropped = await outbox.drop_undeliverable(connection, batch)
         self._dropped(dropped, "undeliverable")
 
     async def _keep_house(self) -> None:

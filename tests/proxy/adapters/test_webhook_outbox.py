@@ -164,7 +164,7 @@ async def test_what_failed_for_days_is_dropped_and_what_follows_is_another_batch
     assert ids(first) == ["1", "2"]
     async with database.transaction() as connection:
         await outbox.put_off(connection, first, 0)
-        assert await outbox.drop_undeliverable(connection, "a") == 1
+        assert await outbox.drop_undeliverable(connection, first) == 1
     assert await waiting(database) == 2  # b has not been tried
     batches = [await claimed(database), await claimed(database)]
     [following] = [batch for batch in batches if batch.store == "a"]
