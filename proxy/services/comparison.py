@@ -13,8 +13,8 @@ from matcher.database import Connection, Database
 from matcher.store import Priority
 from proxy.adapters import doubts, middle, mirror
 from proxy.adapters.doubts import Doubts
-from proxy.adapters.mirror import StoreState
-from proxy.domain.delta import NEWEST, Changes, Contradiction, PageOf, next_step
+from proxy.adapters.mirror import MirrorRow, StoreState
+from proxy.domain.delta import NEWEST, Changes, Contradiction, PageOf, Shown, next_step
 from proxy.domain.middle import Middle, has_middle, noted, seen_since, vanished_from_middle, within_reach
 from proxy.domain.rotation import audit_pages, page_of_rotation, pages_in_doubt
 from proxy.domain.webhook import is_told
@@ -80,47 +80,24 @@ class Comparison:
         self,
         look: Look,
         before: _Before,
-        changes: Changes,
+        found: Changes,
         pages: Mapping[PageOf, PageRead],
         audited: Sequence[int],
     ) -> None:
-        middle_ids, doubted = before.middle_ids, before.doubted
-        rows = {row.listing_id: row for page in pages.values() for row in page.rows}
-        first = pages[NEWEST]
-        vanished = vanished_from_middle(before.order, changes, middle_ids)
-        known_before = set(middle_ids)
-        changes = replace(
-            changes,
-            order=within_reach(changes.order, self.pages.shown),
-            added=tuple(each for each in changes.added if each not in known_before),
-        )
+        first, changes = pages[NEWEST], before.to_be_shown(found, self.pages.shown)
+        vanished = vanished_from_middle(before.order, found, before.middle_ids)
         async with self.database.transaction() as connection:
-            known = await mirror.rows(connection, look.username, list(rows))
-            written = await self.pages.write(connection, look.username, list(rows.values()), first.seller)
-            rows = {row.listing_id: row for row in written}
-            edited = [each for each, row in rows.items() if each in known and known[each].body != row.body]
-            added = [rows[each].release_id for each in changes.added]
+            rows = await self._write_rows(connection, look, pages)
             queued = await store.enqueue(
                 connection,
-                added,
+                [rows.now[each].release_id for each in changes.added],
                 priority=Priority.NEW,
                 store_username=look.username,
                 request_id=look.trace.request_id,
             )
             since = await self._middle_seen_since(connection, look, vanished, first)
-            if before.swept is not None or changes.order != tuple(before.shown):
-                await mirror.change(
-                    connection,
-                    look.username,
-                    look.lease,
-                    changes.order,
-                    swept=before.swept is not None,
-                    removed=changes.removed,
-                    seen_since=since,
-                )
-            elif edited:
-                await mirror.touch_rows(connection, look.username)
-            if since or middle_ids:
+            await self._show(connection, look, before, changes, since, is_edited=bool(rows.edited))
+            if since or before.middle_ids:
                 await middle.keep(connection, look.username, look.lease, since or first.at)
             await mirror.confirm(
                 connection,
@@ -130,31 +107,66 @@ class Comparison:
                 at=first.at,
                 audited=audited[-1] if audited else None,
             )
-            in_doubt = _unseen(doubted, [*changes.order, *middle_ids], pages)
-            settled = [each for each in doubted.listing_ids if each not in in_doubt]
-            if hidden := await doubts.settle(connection, look.username, settled, doubted.at):
-                await mirror.touch_rows(connection, look.username)
-            back = [each for each in hidden if each in set(changes.order)]
-            await mirror.log_sync(connection, look.username, listings=len(rows), new_releases=queued)
+            back = await self._settle_doubts(connection, look, before, changes, pages)
+            await mirror.log_sync(connection, look.username, listings=len(rows.now), new_releases=queued)
             if before.state.is_mirrored:  # at first sight no listing is news
                 added, removed = before.news(changes)
-                told = [each for each in edited if is_told(known[each].body, rows[each].body)]
-                await self.record(connection, look.username, added=[*added, *back], removed=removed, changed=told)
+                await self.record(connection, look.username, added=[*added, *back], removed=removed, changed=rows.told)
         if queued:
             self.on_enqueued()
-        found = look.found
-        found.added, found.removed, found.moved = len(changes.added), len(changes.removed), len(changes.moved)
-        found.edited = len(edited)
+        look.found.compared(changes, rows.edited)
         log.info(
             "check",
             store=look.username,
             calls=len(pages),
-            added=len(changes.added),
-            removed=len(changes.removed),
-            moved=len(changes.moved),
-            edited=len(edited),
+            added=look.found.added,
+            removed=look.found.removed,
+            moved=look.found.moved,
+            edited=look.found.edited,
             request_id=look.trace.request_id,
         )
+
+    async def _write_rows(self, connection: Connection, look: Look, pages: Mapping[PageOf, PageRead]) -> _Rows:
+        read = {row.listing_id: row for page in pages.values() for row in page.rows}
+        known = await mirror.rows(connection, look.username, list(read))
+        written = await self.pages.write(connection, look.username, list(read.values()), pages[NEWEST].seller)
+        return _Rows(known, {row.listing_id: row for row in written})
+
+    async def _show(
+        self,
+        connection: Connection,
+        look: Look,
+        before: _Before,
+        changes: Changes,
+        seen_since: datetime | None,
+        *,
+        is_edited: bool,
+    ) -> None:
+        if before.swept is not None or changes.order != tuple(before.shown):
+            await mirror.change(
+                connection,
+                look.username,
+                look.lease,
+                changes.order,
+                swept=before.swept is not None,
+                removed=changes.removed,
+                seen_since=seen_since,
+            )
+        elif is_edited:
+            await mirror.touch_rows(connection, look.username)
+
+    async def _settle_doubts(
+        self, connection: Connection, look: Look, before: _Before, changes: Changes, pages: Mapping[PageOf, PageRead]
+    ) -> list[int]:
+        """Returns what was hidden and is shown again."""
+        doubted = before.doubted
+        in_doubt = _unseen(doubted, [*changes.order, *before.middle_ids], pages)
+        settled = [each for each in doubted.listing_ids if each not in in_doubt]
+        if not (hidden := await doubts.settle(connection, look.username, settled, doubted.at)):
+            return []
+        await mirror.touch_rows(connection, look.username)
+        there = set(changes.order)
+        return [each for each in hidden if each in there]
 
     async def _middle_seen_since(
         self, connection: Connection, look: Look, vanished: int, first: PageRead
@@ -187,6 +199,15 @@ class _Before:
         """What is compared with upstream."""
         return self.shown if self.swept is None else self.swept
 
+    def to_be_shown(self, changes: Changes, shown: Shown) -> Changes:
+        """Without the places that cannot be known; what was known from the middle is not added."""
+        known = set(self.middle_ids)
+        return replace(
+            changes,
+            order=within_reach(changes.order, shown),
+            added=tuple(each for each in changes.added if each not in known),
+        )
+
     def news(self, changes: Changes) -> tuple[list[int], list[int]]:
         """What was added, and what removed. What is only out of reach may still be there."""
         old, new = [*self.shown, *self.middle_ids], set(changes.order)
@@ -195,6 +216,23 @@ class _Before:
             [each for each in changes.order if each > 0 and each not in known],
             [each for each in old if each > 0 and each not in new and (all_is_seen or each in gone)],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """By their ids: those `known` before, and those on the pages read as they are `now`."""
+
+    known: Mapping[int, MirrorRow]
+    now: Mapping[int, MirrorRow]
+
+    @property
+    def edited(self) -> list[int]:
+        return [each for each, row in self.now.items() if each in self.known and self.known[each].body != row.body]
+
+    @property
+    def told(self) -> list[int]:
+        """Of the edited ones."""
+        return [each for each in self.edited if is_told(self.known[each].body, self.now[each].body)]
 
 
 def _unseen(doubted: Doubts, order: Sequence[int], pages: Mapping[PageOf, PageRead]) -> list[int]:

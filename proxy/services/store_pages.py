@@ -14,7 +14,7 @@ from proxy.adapters import mirror
 from proxy.adapters.mirror import LeaseLost, MirrorRow
 from proxy.adapters.upstream import Call, Trace, Upstream
 from proxy.domain.budget import Errand, Lane
-from proxy.domain.delta import NEWEST, Observed, PageOf, Shown
+from proxy.domain.delta import NEWEST, Changes, Observed, PageOf, Shown
 from proxy.domain.merge import listings_of, posted_of, release_id_of
 from proxy.domain.schedule import RENEW_FROM
 from proxy.domain.visibility import PAGE_WALL, Using, is_poor, public_inventory, with_pictures_of
@@ -47,6 +47,10 @@ class Found:
     """Pages of other orders that were read for the first time, as the store is too long."""
     is_first: bool = False
     """The store was read for the first time, or again as an operator wants it."""
+
+    def compared(self, changes: Changes, edited: Sequence[int]) -> None:
+        self.added, self.removed, self.moved = len(changes.added), len(changes.removed), len(changes.moved)
+        self.edited = len(edited)
 
 
 @dataclass(frozen=True, slots=True)
