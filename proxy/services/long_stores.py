@@ -37,6 +37,8 @@ class LongStores:
             return
         seen = set[int]()
         for _ in range(pages_now(found, look.audits, self.pages.shown)):
+            if look.errand.is_awaited:
+                break
             found = await self._turned(look, found, items)
             if found.is_read and not (found.orders and look.audits):
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -167,6 +168,21 @@ async def test_nobody_waits_for_the_middle(unread: Long) -> None:
     await unread.check(lane=Lane.SHOPPER)
     assert await unread.check(lane=Lane.SHOPPER) == 1
     assert await unread.in_middle() == []
+
+
+async def test_who_comes_while_the_middle_is_read_does_not_wait_for_all_of_it(unread: Long) -> None:
+    await unread.check(lane=Lane.SHOPPER)
+    unread.discogs.latency_ms = 50
+    before = len(unread.discogs.calls)
+    running = unread.checks.check(STORE, Lane.CHECK, "test")
+    async with asyncio.timeout(10):
+        while len(unread.discogs.calls) < before + 3:
+            await asyncio.sleep(0.002)
+    assert unread.checks.check(STORE, Lane.SHOPPER, "shop") is running
+    assert await running.ended()
+    assert running.error is None
+    assert len(unread.discogs.calls) - before < 1 + 10
+    assert await unread.in_middle()
 
 
 async def test_an_order_that_upstream_refuses_is_left_out(unread: Long) -> None:
