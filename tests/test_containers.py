@@ -29,6 +29,7 @@ import yaml
 from proxy.adapters.embedded_postgres import EmbeddedPostgres
 from proxy.settings import variables
 from tests.conftest import STORE
+from tests.process import proxy_process
 from tests.relay import SOCKET_NAME, pump
 from tests.simulated_discogs import SimulatedDiscogs
 
@@ -305,7 +306,7 @@ async def postgres(folder: Path) -> AsyncIterator[int]:
 def run(command: list[str], **environment: str) -> int:
     return subprocess.run(
         [sys.executable if command[0] == "python" else command[0], *command[1:]],
-        env={"PATH": os.environ["PATH"]} | environment,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | environment,
         capture_output=True,
         timeout=30,
         check=False,
@@ -335,6 +336,32 @@ async def json_of(url: str) -> Any:
 def health_of_image() -> list[str]:
     command: list[str] = json.loads(last("HEALTHCHECK").partition("CMD ")[2])
     return command
+
+
+def certificate(folder: Path) -> dict[str, str]:
+    """The settings of a self-signed one."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is needed: apt install openssl")
+    settings = {"TLS_CERT": str(folder / "cert.pem"), "TLS_KEY": str(folder / "key.pem")}
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=music.example"
+    command = [*make.split(), "-out", settings["TLS_CERT"], "-keyout", settings["TLS_KEY"]]
+    subprocess.run(command, check=True, capture_output=True)
+    return settings
+
+
+async def test_the_image_knows_its_health_also_where_the_proxy_serves_https(tmp_path: Path, database_dsn: str) -> None:
+    """By a certificate that is not for 127.0.0.1, and of an authority that nobody knows."""
+    tls = certificate(tmp_path)
+    environment = {
+        "DATABASE_URL": database_dsn,
+        "DATA_DIR": str(tmp_path),
+        "DISCOGS_API_URL": "http://127.0.0.1:9",
+    } | tls
+    async with proxy_process(tmp_path / "log", **environment) as proxy:
+        assert proxy.url.startswith("https://")
+        port = str(urlsplit(proxy.url).port)
+        assert await asyncio.to_thread(run, health_of_image(), PORT=port, **tls) == 0
+    assert await asyncio.to_thread(run, health_of_image(), PORT=port, **tls) != 0
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ CODE = "\n".join(re.findall(r"```\w+\n(.*?)```", TEXT, re.DOTALL) + re.findall(r
 
 OF_OTHERS = {
     *("POSTGRES_PASSWORD", "GRAFANA_PASSWORD", "PROXY_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"),  # docker-compose.yml
-    *("COMPARE_AUTHORIZATION", "DISCOGS_PROXY_URL", "NAME_FILE"),
+    *("COMPARE_AUTHORIZATION", "DISCOGS_PROXY_URL", "NAME_FILE", "PYTHON"),
     *("COMMAND", "FILE", "PATH", "URL", "MAINPID", "HUP", "SIGHUP", "EXPECTED", "LISTEN", "NOT", "GET", "POST"),
 }
 """Words in capitals that are no settings."""
