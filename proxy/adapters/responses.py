@@ -37,7 +37,12 @@ LARGEST = 0.1
 USES_NOTED_EVERY_S = 60.0
 """Of one answer: a write for each read would cost more than it tells."""
 
+TOTAL_AGAIN = 0.01
+"""Of the bound: after so many bytes of our own it is looked what other processes have added."""
+
 BUSY_TIMEOUT_S = 0.5
+BUSY_ATTEMPTS = 10
+"""While another process writes; in between others of ours may read."""
 RETRY_S = 30.0
 """How long a file that cannot be used is left alone."""
 
@@ -65,6 +70,8 @@ class ResponseFile(SQLiteCache):
         super().__init__(str(file), "responses", timeout=BUSY_TIMEOUT_S)
         self.bytes_max = bytes_max
         self._bytes = 0
+        self._written = 0
+        """Since the bytes of all processes were summed."""
 
     async def _init_db(self) -> None:
         db = self._connection
@@ -90,7 +97,12 @@ class ResponseFile(SQLiteCache):
     async def end(self) -> None:
         await self.close()  # type: ignore[no-untyped-call]
 
+    async def rollback(self) -> None:
+        """After a statement that got no lock: nobody on this connection has written anything then."""
+        await self._connection.rollback()
+
     async def _total(self) -> int:
+        self._written = 0
         async with self._connection.execute("SELECT coalesce(sum(size), 0) FROM responses") as cursor:
             row = await cursor.fetchone()
         return int(row[0]) if row else 0
@@ -117,6 +129,9 @@ class ResponseFile(SQLiteCache):
                 (key, value, path, len(value), now),
             )
             self._bytes += len(value)
+            self._written += len(value)
+            if self._written > self.bytes_max * TOTAL_AGAIN:
+                self._bytes = await self._total()
             if self._bytes > self.bytes_max:
                 await self._evict(db)
         return True
@@ -220,11 +235,18 @@ class ResponseStore:
     async def _try(self, work: Callable[[ResponseFile], Awaitable[T]], otherwise: T) -> T:
         file: ResponseFile | None = None
         try:
-            file = await self._open()
-            return await work(file)
+            for _ in range(BUSY_ATTEMPTS):
+                file = await self._open()
+                try:
+                    return await work(file)
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                        raise
+                    await file.rollback()
+            log.warning("response cache is written by others for too long", file=str(self._path))
         except Exception as error:  # noqa: BLE001 - whatever ails the file is a miss
             await self._give_up(file, error)
-            return otherwise
+        return otherwise
 
     async def _open(self) -> ResponseFile:
         async with self._opening:

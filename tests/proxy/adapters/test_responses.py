@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import stat
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,6 +63,36 @@ async def test_beyond_the_bound_the_least_recently_used_go_and_the_file_shrinks(
     assert len(kept) * 50_000 <= 1_000_000 * EVICT_TO
     await store.close()
     assert (tmp_path / FILE_NAME).stat().st_size < 1_100_000
+
+
+async def test_two_processes_on_one_file_keep_to_one_bound(tmp_path: Path) -> None:
+    one, other = (ResponseStore(tmp_path, bytes_max=1_000_000) for _ in range(2))
+    for number in range(40):
+        for store in (one, other):
+            await store.write(f"{id(store)}-{number}", "/x", stored(b"x" * 20_000))
+    kept = [await store.read(f"{id(store)}-{number}") for number in range(40) for store in (one, other)]
+    assert len([each for each in kept if each]) * 20_000 <= 1_050_000
+    await one.close()
+    await other.close()
+
+
+async def test_a_write_and_a_purge_wait_for_another_process_that_writes(
+    store: ResponseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responses, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(responses, "BUSY_ATTEMPTS", 1000)
+    await store.write("old", "/masters/1", stored())
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        purging = asyncio.create_task(store.purge(["/masters/1"], soft=False))
+        writing = asyncio.create_task(store.write("new", "/masters/2", stored()))
+        await asyncio.sleep(0.2)  # several attempts
+        assert not purging.done()
+        assert await store.read("old")
+        other.execute("COMMIT")
+        assert (await purging, await writing) == (1, True)
+    assert await store.read("old") is None
+    assert await store.read("new")
 
 
 async def test_an_answer_that_would_drive_out_many_others_is_not_kept(tmp_path: Path) -> None:
