@@ -9,6 +9,7 @@ from aiohttp import web
 
 from matcher.errors import DatabaseUnavailable
 from proxy import keys
+from proxy.adapters.tracking import HOURS_KEPT
 from proxy.domain.asked import whole_number
 from proxy.domain.budget import Lane
 from proxy.domain.known_stores import asked_stores
@@ -30,7 +31,7 @@ LANES = {
     Lane.REFRESH: "renewing ahead of need",
 }
 
-SPANS_H = (1, 24)
+SPANS_H = (1, 24, HOURS_KEPT)
 """Hours of which the cache page tells."""
 
 
@@ -161,7 +162,7 @@ async def cache(request: web.Request) -> web.Response:
 async def _cache(
     request: web.Request, dropped: Mapping[str, int] | None = None, error: ProxyError | None = None
 ) -> web.Response:
-    hours = whole_number(request.query.get("hours", "24"), "hours", 24, least=1)
+    hours = whole_number(request.query.get("hours", "24"), "hours", HOURS_KEPT, least=1)
     try:
         found = await request.app[keys.NUMBERS].read(hours)
     except DatabaseUnavailable as unavailable:

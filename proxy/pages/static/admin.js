@@ -209,6 +209,11 @@ document.addEventListener("click", (event) => {
   play(link.closest("[data-player]"));
 });
 
+// The second tap of a double tap may fall on a button that has come into this place meanwhile.
+document.addEventListener("click", (event) => {
+  if (event.detail > 1 && event.target.closest("form[data-act] button")) event.preventDefault();
+});
+
 addEventListener("popstate", () => location.reload());
 
 // --- the budget, live ---

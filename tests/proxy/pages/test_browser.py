@@ -155,6 +155,28 @@ async def test_the_next_best_is_used_by_one_key_or_tap_and_taken_back(
     assert await shown(proxy, release_id) == before
 
 
+async def test_the_second_tap_of_a_double_tap_decides_nothing_that_has_come_into_its_place(
+    windows: Windows, proxy: Proxy
+) -> None:
+    await all_pending(proxy)
+    window = await windows.open()
+    await window.press("Enter")
+    page = window.page
+    await page.wait_for_url("**/admin/releases/*")
+    await buttons(page, "Approve").click()
+    await expect(page.locator("[data-notice]")).to_contain_text("anna approved")
+    box = await buttons(page, "Approve").bounding_box()
+    assert box
+    await page.mouse.move(box["x"] + 20, box["y"] + 20)
+    await page.mouse.down(click_count=2)
+    await page.mouse.up(click_count=2)
+    await expect(page.locator("main:not([aria-busy])")).to_have_count(1)
+    assert len(await decisions_of(proxy.app[keys.DATABASE], "anna")) == 1
+    await buttons(page, "Approve").click()
+    await expect(page.locator("main:not([aria-busy])")).to_have_count(1)
+    assert len(await decisions_of(proxy.app[keys.DATABASE], "anna")) == 2
+
+
 async def test_a_reject_is_gone_from_a_shoppers_answer_within_a_second_and_stays_so(
     windows: Windows, proxy: Proxy, start_proxy: StartProxy
 ) -> None:
