@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from matcher.models import MatchCursor
+from proxy.domain.resources import RELEASE_ID_MAX
 from proxy.errors import BadRequest
 
 LIMIT_DEFAULT, LIMIT_MAX = 50, 200
@@ -22,6 +23,11 @@ def whole_number(text: str, name: str, most: int, *, least: int = 0) -> int:
     if not least <= number <= most:
         raise BadRequest(f"{name} must be a whole number from {least} to {most}.")
     return number
+
+
+def release_id_from(text: str) -> int:
+    """Raises BadRequest."""
+    return whole_number(text, "The id of a release", RELEASE_ID_MAX, least=1)
 
 
 def asked_limit(query: Mapping[str, str]) -> int:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from proxy.domain.asked import ID_MAX, weighed_place_from, whole_number
-from proxy.domain.resources import RELEASE_ID_MAX
+from proxy.domain.asked import ID_MAX, release_id_from, weighed_place_from, whole_number
 from proxy.errors import BadRequest
 
 PAGE_SIZE = 30
@@ -76,7 +75,7 @@ class Did:
 def did_from(text: str | None) -> Did:
     """Raises BadRequest."""
     if text and text.startswith("r"):
-        return Did(release_id=whole_number(text[1:], "did", RELEASE_ID_MAX, least=1))
+        return Did(release_id=release_id_from(text[1:]))
     return Did(ids_from(text or ""))
 
 

@@ -8,8 +8,7 @@ from aiohttp import web
 
 from matcher.decisions import Action
 from proxy import keys
-from proxy.domain.asked import ID_MAX, whole_number
-from proxy.domain.resources import RELEASE_ID_MAX
+from proxy.domain.asked import ID_MAX, release_id_from, whole_number
 from proxy.domain.review import INDEX_MAX, asked_decisions, asked_matches, decider, own_url
 from proxy.handlers.admin import json_object
 from proxy.handlers.middleware import json_response
@@ -61,7 +60,7 @@ async def history(request: web.Request) -> web.Response:
 
 
 def release_id_of(request: web.Request) -> int:
-    return whole_number(request.match_info["release"], "The id of a release", RELEASE_ID_MAX, least=1)
+    return release_id_from(request.match_info["release"])
 
 
 async def _asked(request: web.Request) -> dict[str, object]:

@@ -10,12 +10,11 @@ from aiohttp import web
 from matcher.errors import DatabaseUnavailable
 from proxy import keys
 from proxy.adapters.tracking import HOURS_KEPT
-from proxy.domain.asked import whole_number
+from proxy.domain.asked import release_id_from, whole_number
 from proxy.domain.budget import Lane
 from proxy.domain.known_stores import asked_stores
 from proxy.domain.purge import parse_purge
 from proxy.domain.queue import asked_jobs
-from proxy.domain.resources import RELEASE_ID_MAX
 from proxy.domain.review_pages import local_path
 from proxy.errors import BadRequest, Degraded, ProxyError
 from proxy.handlers.admin_stores import SYNC_S, needs_the_database, username_from
@@ -55,11 +54,10 @@ async def _stores(request: web.Request, query: Mapping[str, str], error: ProxyEr
     return page(
         request,
         "stores.html",
-        error.status if error else 200,
+        error,
         found=found,
         path=f"/admin/stores?{urlencode({'cursor': query['cursor']})}" if asked.after else "/admin/stores",
         said=_said_of_store(query.get("did", ""), query.get("store", "")),
-        error=error.message if error else None,
     )
 
 
@@ -129,27 +127,22 @@ async def _queue(request: web.Request, query: Mapping[str, str], error: ProxyErr
     return page(
         request,
         "queue.html",
-        error.status if error else 200,
+        error,
         found=found,
         chosen=chosen,
         path=f"/admin/queue?{urlencode({'status': chosen})}",
-        said=f"Release {_release_id(requeued)} is matched next." if requeued else None,
-        error=error.message if error else None,
+        said=f"Release {release_id_from(requeued)} is matched next." if requeued else None,
     )
 
 
 async def requeue(request: web.Request) -> web.Response:
-    release_id, form = _release_id(request.match_info["release"]), await form_of(request)
+    release_id, form = release_id_from(request.match_info["release"]), await form_of(request)
     try:
         body = await request.app[keys.QUEUE].requeue(release_id)
     except ProxyError as error:
         return await _queue(request, {}, error)
     request[keys.AUDITED] = {"changed": body["changed"]}
     return _see_again(form, "/admin/queue?status=failed", did=str(release_id))
-
-
-def _release_id(text: str) -> int:
-    return whole_number(text, "The id of a release", RELEASE_ID_MAX, least=1)
 
 
 # --- the cache ----------------------------------------------------------------------------------------------------
@@ -170,12 +163,11 @@ async def _cache(
     return page(
         request,
         "cache.html",
-        error.status if error else 200,
+        error,
         found=found,
         hours=hours,
         spans=SPANS_H,
         said=_said_of_purge(dropped),
-        error=error.message if error else None,
     )
 
 
@@ -203,7 +195,7 @@ def _asked_purge(form: Mapping[str, str]) -> dict[str, object]:
     kind, what = form.get("kind", ""), form.get("what", "").strip()
     soft = "hard" not in form
     if kind == "release":
-        return {"release": _release_id(what), "soft": soft}
+        return {"release": release_id_from(what), "soft": soft}
     if kind not in ("store", "path"):
         raise BadRequest("What is to be purged must be a release, a store or a path.")
     return {kind: what, "soft": soft}

@@ -15,7 +15,7 @@ from proxy import keys
 from proxy.domain.access import Caller
 from proxy.domain.players import content_security_policy
 from proxy.domain.review_pages import local_path
-from proxy.errors import BadRequest, NotFound, ProxyError
+from proxy.errors import BadRequest, NotFound, ProxyError, Unauthorized
 from proxy.handlers.middleware import error_response
 from proxy.handlers.sessions import log_in, log_out
 from proxy.services.review import VERBS
@@ -42,6 +42,9 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 """Of every page."""
+
+OF_ERRORS = ("Allow", "Retry-After")
+"""Headers that an error's page has as well as its JSON."""
 
 FORM_MAX = 20_000
 """Characters of a form that is looked at."""
@@ -129,7 +132,7 @@ def _environment() -> jinja2.Environment:
         "verb": lambda action: VERBS.get(action, action),
         "standing": lambda status: STANDINGS.get(status, status),
         "why_tracked": lambda why: WHY_TRACKED.get(why, why),
-        "lane": lambda name: PRIORITIES.get(name, name),
+        "priority": lambda name: PRIORITIES.get(name, name),
         "provider": lambda name: PROVIDERS.get(name, name),
     }
     return made
@@ -138,15 +141,22 @@ def _environment() -> jinja2.Environment:
 ENVIRONMENT = _environment()
 
 
-def page(request: web.Request, template: str, status: int = 200, **values: object) -> web.Response:
+def page(request: web.Request, template: str, error: ProxyError | None = None, **values: object) -> web.Response:
+    """`error`: what the page is to tell went wrong; its status and headers are the answer's."""
     caller: Caller | None = request.get(keys.CALLER)
     body = ENVIRONMENT.get_template(template).render(
         caller=caller,
         menu=ADMIN_MENU if caller and caller.is_admin else REVIEW_MENU,
         here=request.path,
+        error=error.message if error else None,
         **values,
     )
-    return web.Response(text=body, status=status, content_type="text/html", headers=HEADERS)
+    answer = web.Response(text=body, content_type="text/html", headers=HEADERS)
+    if error:
+        answer.set_status(error.status)
+        as_json = error_response(error)
+        answer.headers.update({name: as_json.headers[name] for name in OF_ERRORS if name in as_json.headers})
+    return answer
 
 
 def see(path: str) -> web.Response:
@@ -162,7 +172,7 @@ def with_error_page(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except ProxyError as error:
-            return page(request, "error.html", error.status, message=error.message)
+            return page(request, "error.html", error)
 
     return told
 
@@ -176,11 +186,7 @@ async def error_pages(request: web.Request, handler: Handler) -> web.StreamRespo
         is_page = request.path == "/admin" or request.path.startswith("/admin/")
         if not (is_page and "text/html" in request.headers.get("Accept", "")):
             raise
-        answer = page(request, "error.html", error.status, message=error.message)
-        for name in ("Allow", "Retry-After"):
-            if value := error_response(error).headers.get(name):
-                answer.headers[name] = value
-        return answer
+        return page(request, "error.html", error)
 
 
 async def form_of(request: web.Request) -> Mapping[str, str]:
@@ -198,7 +204,7 @@ async def form_of(request: web.Request) -> Mapping[str, str]:
 
 
 async def login_page(request: web.Request) -> web.Response:
-    return page(request, "login.html", next=local_path(request.query.get("next")), error=None)
+    return page(request, "login.html", next=local_path(request.query.get("next")))
 
 
 async def login(request: web.Request) -> web.Response:
@@ -208,12 +214,10 @@ async def login(request: web.Request) -> web.Response:
     response = see(following)
     try:
         log_in(request, response, form.get("token", "").strip())
+    except Unauthorized:
+        return page(request, "login.html", Unauthorized("This token is not known here."), next=following)
     except ProxyError as error:
-        told = "This token is not known here." if error.status == 401 else error.message
-        answer = page(request, "login.html", error.status, next=following, error=told)
-        if error.retry_after_s is not None:
-            answer.headers["Retry-After"] = str(max(1, round(error.retry_after_s + 0.5)))
-        return answer
+        return page(request, "login.html", error, next=following)
     return response
 
 

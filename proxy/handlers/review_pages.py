@@ -10,11 +10,10 @@ from aiohttp import web
 
 from matcher.decisions import Action
 from proxy import keys
-from proxy.domain.asked import ID_MAX, whole_number
-from proxy.domain.resources import RELEASE_ID_MAX
+from proxy.domain.asked import ID_MAX, release_id_from, whole_number
 from proxy.domain.review import INDEX_MAX, own_url
 from proxy.domain.review_pages import Did, Tab, asked_releases, did_from, ids_from, place_from, seen_from
-from proxy.errors import BadRequest, ProxyError
+from proxy.errors import ProxyError
 from proxy.handlers.pages import Handler, form_of, page, see
 from proxy.services.review import EACH_MATCH, ReleaseAction
 
@@ -36,7 +35,7 @@ async def release(request: web.Request) -> web.Response:
 async def following(request: web.Request) -> web.Response:
     """The next pending release, else the list."""
     at, but = place_from(request.query.get("at")), request.query.get("but")
-    skipped = whole_number(but, "but", RELEASE_ID_MAX) if but else None
+    skipped = release_id_from(but) if but else None
     found = await request.app[keys.REVIEW_PAGES].following(at, request[keys.CALLER], skipped)
     return see(f"/admin/releases/{found.release_id}" if found else "/admin/review")
 
@@ -48,9 +47,8 @@ async def _release(
     return page(
         request,
         "release.html",
-        error.status if error else 200,
+        error,
         page=found,
-        error=error.message if error else None,
         **await _notice(request),
     )
 
@@ -71,7 +69,7 @@ def decides(action: Action) -> Handler:
     async def decide(request: web.Request) -> web.Response:
         match_id = whole_number(request.match_info["match"], "The id of a match", ID_MAX, least=1)
         form, caller = await form_of(request), request[keys.CALLER]
-        release_id = _id_of_release(form.get("release", ""))
+        release_id = release_id_from(form.get("release", ""))
         seen = seen_from(form.get("seen"))
         try:
             body = await request.app[keys.REVIEW].decide(action, match_id, caller.name, caller, seen)
@@ -148,10 +146,4 @@ async def _go_on(
 
 
 def _release_id(request: web.Request) -> int:
-    return _id_of_release(request.match_info["release"])
-
-
-def _id_of_release(text: str) -> int:
-    if not text:
-        raise BadRequest("The form must tell of which release it is.")
-    return whole_number(text, "The id of a release", RELEASE_ID_MAX, least=1)
+    return release_id_from(request.match_info["release"])

@@ -127,8 +127,8 @@ class ReleasePage:
     seen: int
     at: str
     pending: int
-    found: int
-    """Matches that no person approved."""
+    undecided: int
+    """Matches that no person approved, those pending among them."""
     by_index: Mapping[tuple[int | None, int | None], str] = field(default_factory=dict)
     """What a track is called in the history."""
 
@@ -205,7 +205,7 @@ class ReviewPages:
             seen=history[0].id if history else 0,
             at=encoded_cursor(Tab.PENDING, place),
             pending=sum(each.is_pending for view in views for each in view.live),
-            found=sum(not each.is_decided for view in views for each in view.live),
+            undecided=sum(not each.is_decided for view in views for each in view.live),
             by_index={(view.track.track_index, view.track.sub_index): _name(view) for view in views},
         )
 

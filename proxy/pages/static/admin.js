@@ -6,6 +6,7 @@ const said = document.getElementById("said");
 const help = document.getElementById("help");
 const UNDO = "discogs-proxy undo"; // what can be taken back, newest last, for as long as the tab lives
 const UNDO_MAX = 200;
+const LOGGED_OUT = "You are not logged in any more: reload the page.";
 let current = null; // the track or release that keys are for
 let busy = false; // while an answer is awaited further presses do nothing
 
@@ -76,7 +77,7 @@ async function show(request, id) {
 }
 
 async function sentence(response) {
-  if (response.status === 401) return "You are not logged in any more: reload the page.";
+  if (response.status === 401) return LOGGED_OUT;
   try {
     return (await response.json()).message;
   } catch {
@@ -229,11 +230,11 @@ async function renew() {
 async function figures(live) {
   try {
     const response = await fetch(live.dataset.live);
+    if (response.redirected) throw new Error(LOGGED_OUT); // to the log-in
     if (!response.ok) throw new Error(await sentence(response));
     for (const [name, value] of Object.entries(await response.json())) {
       for (const place of live.querySelectorAll(`[data-figure="${name}"]`)) {
-        if (place.tagName === "METER") place.value = value;
-        else place.textContent = value;
+        place.textContent = value;
       }
     }
     main.querySelector(".own-words")?.remove();

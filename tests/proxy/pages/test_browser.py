@@ -323,6 +323,14 @@ async def test_stores_queue_cache_and_budget_are_operated(windows: Windows, prox
         assert (await (await renewed.value).json())["shopper_waiting"] == 0
 
 
+async def test_who_was_logged_out_elsewhere_is_told_so(windows: Windows, proxy: Proxy) -> None:
+    window = await windows.open("admin")
+    page = await window.open("/admin/budget")
+    (cookie,) = await window.context.cookies()
+    await proxy.app[keys.ACCESS].end_session(cookie.get("value", ""))
+    await expect(page.get_by_role("alert")).to_contain_text("You are not logged in any more")
+
+
 @pytest.mark.parametrize(("dark", "width"), [(False, 1100), (True, 1100), (False, 390), (True, 390)])
 async def test_every_page_is_accessible_in_light_and_dark_and_on_a_phone(
     windows: Windows, proxy: Proxy, dark: bool, width: int
