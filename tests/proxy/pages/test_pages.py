@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from proxy import keys
+from proxy.adapters import mirror
 from tests.conftest import ADMIN_TOKEN, STORE, Proxy, StartProxy
 from tests.proxy.pages.reviewing import REVIEWERS, TOKENS, ask, matched, matches, seen, send
 from tests.simulated_discogs import SimulatedDiscogs
@@ -299,6 +300,25 @@ async def test_a_list_that_cannot_be_is_told(start_proxy: StartProxy, query: str
     response, body = await seen(await start_proxy(), f"/admin/review?{query}", "admin")
     assert response.status == 400
     assert 'role="alert"' in body
+
+
+async def test_stores_are_shown_page_by_page_and_what_is_done_leads_back_to_the_page(start_proxy: StartProxy) -> None:
+    proxy = await start_proxy()
+    async with proxy.app[keys.DATABASE].connection() as connection:
+        for number in range(51):
+            await mirror.make_known(connection, f"store{number:02}")
+    _, body = await seen(proxy, "/admin/stores", "admin")
+    following = re.search(r'rel="next" href="([^"]+)"', body)
+    assert following
+    assert "store49" in body
+    assert "store50" not in body
+    _, body = await seen(proxy, following[1], "admin")
+    assert re.findall(r'<h2 id="store-\d+">(\w+)', body) == ["store50"]
+    response, _ = await send(proxy, "/admin/stores/store50/remove", {"path": following[1]}, "admin")
+    assert response.headers["Location"] == f"{following[1]}&did=remove&store=store50"
+    _, body = await seen(proxy, response.headers["Location"], "admin")
+    assert "store50 is forgotten" in body
+    assert "No further store" in body
 
 
 async def test_a_paused_store_is_checked_only_when_it_is_asked_for(proxy: Proxy) -> None:
