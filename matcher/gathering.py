@@ -28,7 +28,8 @@ class Provider(Protocol):
     Raises Unavailable when it is throttled or failing, with when to ask again. One whose calls are few has an attribute
     `only_in_demand` that is true: it is asked only for releases that shoppers look at, and not while another is
     throttled, which may answer soon. One whose `asks_nobody` is true costs nothing: it is
-    asked each time, for all tracks, and its answer is not kept.
+    asked each time, for all tracks, and its answer is not kept. One that asks with what another knows names
+    that as `uses`: what it answered while that was silent is no last word.
     """
 
     name: str
@@ -102,6 +103,12 @@ class Gathered:
         return [each.provider for each in self.missing] + self.not_asked
 
 
+def _may_know_more(provider: Provider, known: Mapping[str, Sequence[Candidate]], so_far: Gathered) -> bool:
+    """Whom it uses was silent when it answered, and has answered now."""
+    uses = getattr(provider, "uses", None)
+    return uses in so_far.answers and uses not in known
+
+
 async def nothing_is_hidden(_: Collection[str]) -> frozenset[str]:
     return frozenset()
 
@@ -137,7 +144,8 @@ class Providers:
         for provider in self.providers:
             if provider.name in known:
                 await self._take(so_far, provider.name, known[provider.name])
-                continue
+                if not _may_know_more(provider, known, so_far):
+                    continue
             is_free = getattr(provider, "asks_nobody", False)
             wanted = release.tracks if is_free else await self._wanted(release, so_far, matching)
             if not wanted:
@@ -149,10 +157,11 @@ class Providers:
                 answer = await self._ask(provider, release, body, wanted, until)
                 if isinstance(answer, Missing):
                     so_far.missing.append(answer)
+                    so_far.answers.pop(provider.name, None)
                     tell(provider.name, answer.told)
                 else:
                     tell(provider.name, Told.FOUND if answer else Told.NOTHING)
-                    so_far.learnt |= bool(answer)
+                    so_far.learnt |= bool(set(answer) - set(known.get(provider.name, ())))
                     await self._take(so_far, provider.name, answer)
                     if is_free:
                         del so_far.answers[provider.name]

@@ -40,6 +40,8 @@ IsrcsOf = Callable[[Release], Awaitable[Mapping[Place, tuple[str, ...]]]]
 class KnowsIsrcs(Protocol):
     """A provider that can also say which ISRCs the tracks of a release have."""
 
+    name: str
+
     async def isrcs_of(self, release: Release) -> Mapping[Place, tuple[str, ...]]:
         """Raises Unavailable."""
         ...
@@ -79,6 +81,8 @@ class Deezer:
 
     client: Client
     isrcs_of: IsrcsOf = no_isrcs
+    uses: str | None = None
+    """Who knows the ISRCs."""
     name: str = field(default=NAME, init=False)
 
     async def candidates(
@@ -107,7 +111,7 @@ class Deezer:
     async def _known_isrcs(self, release: Release) -> Mapping[Place, tuple[str, ...]]:
         try:
             return await self.isrcs_of(release)
-        except Unavailable:  # a search finds most tracks as well; who knows them speaks for himself as a provider
+        except Unavailable:  # a search finds most tracks as well; once who knows them can speak, we are asked again
             return {}
 
     async def _of_isrc(self, isrc: str, track: Track) -> tuple[Candidate, ...]:
@@ -124,7 +128,8 @@ class Deezer:
 
 def make(client: Client, before: Sequence[object] = ()) -> Deezer:
     """`before`: the providers that are asked earlier; the first of them that knows ISRCs gives them."""
-    return Deezer(client, next((each.isrcs_of for each in before if isinstance(each, KnowsIsrcs)), no_isrcs))
+    knowing = next((each for each in before if isinstance(each, KnowsIsrcs)), None)
+    return Deezer(client, knowing.isrcs_of, knowing.name) if knowing else Deezer(client)
 
 
 def told(reply: Reply) -> Mapping[str, object] | None:

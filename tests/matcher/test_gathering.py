@@ -44,6 +44,7 @@ class Source:
     titles: Sequence[str] = ()
     error: Exception | None = None
     only_in_demand: bool = False
+    uses: str | None = None
     duration_s: float = 362
     asked: list[list[str]] = field(default_factory=list)
 
@@ -178,6 +179,26 @@ async def test_who_has_answered_is_not_asked_again(stage: Stage) -> None:
     assert await stage.sql("SELECT status, attempts, parked_since, answers FROM match_queue") == [
         ("matched", 1, None, None)
     ]
+
+
+@pytest.mark.parametrize("error", [None, Unavailable("two: refused", 60)])
+async def test_who_uses_what_another_knows_is_asked_again_once_that_has_answered(
+    stage: Stage, error: Exception | None
+) -> None:
+    one, two = Source("one", error=Unavailable("one: refused", 60)), Source("two", TITLES[:1], uses="one")
+    await stage.run(one, two)
+    await stage.run(one, two, later_s=61, anew=True)
+    assert len(two.asked) == 1, "the first is still silent"
+    one.error, two.error = None, error
+    outcome = await stage.run(one, two, later_s=3601, anew=True)
+    assert outcome
+    assert len(two.asked) == 2
+    assert await stage.stored() == [(0, "two")], "what it answered before is known in any case"
+    two.error = None
+    await stage.run(one, two, later_s=3601, anew=True)
+    assert len(two.asked) == (3 if error else 2)
+    assert await stage.queued() == "matched"
+    assert await stage.stored() == [(0, "two")]
 
 
 async def test_nobody_is_told_again_of_what_is_stored_already(stage: Stage) -> None:

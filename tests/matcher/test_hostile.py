@@ -189,6 +189,28 @@ def tracks(matches: set[tuple[object, ...]]) -> set[tuple[object, ...]]:
     return {(release_id, track, sub, approved) for _, release_id, track, sub, _, approved in matches}
 
 
+async def test_isrcs_that_musicbrainz_tells_late_are_asked_for_all_the_same(stage: Stage) -> None:
+    stage.musicbrainz.chance_of_isrc, stage.musicbrainz.chance_of_link = 1.0, 0.0
+    stage.musicbrainz.releases.update(dict.fromkeys(stage.bodies, 1))
+    async with stage.process() as process:
+        await process.drain()
+    undisturbed = await stage.matches()
+    await stage.anew()
+    stage.deezer.calls.clear()
+    async with stage.process() as process:
+        stage.musicbrainz.add_fault(Fault("status", status=429))
+        await process.drain()
+    assert stage.deezer.calls_to("/search")
+    assert not stage.deezer.calls_to("/track/isrc:")
+    stage.musicbrainz.clear_faults()
+    await stage.later()
+    async with stage.process() as process:
+        await process.drain()
+    assert stage.deezer.calls_to("/track/isrc:")
+    assert tracks(await stage.matches()) == tracks(undisturbed)
+    assert await stage.statuses() == {"matched"}
+
+
 @pytest.mark.parametrize("body", [UNREADABLE, b'{"data": [], "total": 0}'])
 async def test_an_answer_without_anything_usable_is_a_miss(stage: Stage, body: bytes) -> None:
     async with stage.process() as process:

@@ -213,12 +213,15 @@ class Known:
     """Whoever knows the ISRCs."""
 
     isrcs: Mapping[str, tuple[str, ...]]
+    name: str = "known"
 
     async def isrcs_of(self, _: Release) -> Mapping[str, tuple[str, ...]]:
         return self.isrcs
 
 
 class Silent:
+    name = "silent"
+
     async def isrcs_of(self, _: Release) -> Mapping[str, tuple[str, ...]]:
         raise Unavailable("throttled", 60)
 
