@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from asyncpg import Record
 
-from matcher import store
+from matcher import hidden_store, queue_store, store
 from matcher.database import Connection
 from matcher.domain.urls import spelling
 from matcher.errors import NoSuchMatch, Undecidable
 from matcher.models import MatchCursor, MatchStatus
-from matcher.store import Priority
+from matcher.queue_store import Priority
 
 PERSON = "person"
 """The provider of a URL that a person set."""
@@ -633,9 +633,9 @@ async def _bring_back(connection: Connection, decision_id: int, release_id: int,
         """,  # noqa: S608 - a constant of ours
         decision_id,
     )
-    changed = await store.follow_links(connection, release_id)
+    changed = await hidden_store.follow_links(connection, release_id)
     revived = [row["id"] for row in changed if not row["is_hidden"] and not row["rejected"]]
-    await store.make_room(connection, revived, match_id)
+    await hidden_store.make_room(connection, revived, match_id)
 
 
 async def _settled(connection: Connection, track: _Track, row: Record) -> None:
@@ -814,7 +814,7 @@ MATCHES = f"""
   ) AS entry ON true
 """  # noqa: S608 - a constant of ours
 
-DEMAND_FIRST = f"-coalesce(d.asked, 0)::float8, {store.TURN}, -coalesce(m.confidence, 0)::float8"
+DEMAND_FIRST = f"-coalesce(d.asked, 0)::float8, {queue_store.TURN}, -coalesce(m.confidence, 0)::float8"
 """What shoppers open most, then what they saw first in a list, and what is surest of that."""
 NEWEST_FIRST = """
   -extract(epoch FROM coalesce(m.verified_at::timestamptz, m.created_at::timestamptz, 'epoch'))::float8, 0, 0

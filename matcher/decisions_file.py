@@ -21,7 +21,7 @@ from matcher.database import Connection
 from matcher.decisions import PERSON, Action
 from matcher.domain.urls import URL_MAX, playable_url, spelling
 from matcher.errors import Undecidable
-from matcher.store import Priority
+from matcher.queue_store import Priority
 
 ID_MAX = 2**63 - 1
 INDEX_MAX = 2**31 - 1

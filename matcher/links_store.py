@@ -13,11 +13,12 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from matcher import store
+from matcher import hidden_store, store
 from matcher.database import Connection
 from matcher.domain.links import CLOCKS_DIFFER, SCHEDULED_MOST, Link, LinkState, Seen
 from matcher.domain.urls import spelling
-from matcher.store import HIDDEN_SINCE, IS_TOLD, Priority
+from matcher.hidden_store import HIDDEN_SINCE, IS_TOLD
+from matcher.queue_store import Priority
 
 LEASE = timedelta(minutes=10)
 """A link whose looker died is due again after this; a batch ends well before it."""
@@ -217,10 +218,10 @@ async def _hold(connection: Connection, release_id: int) -> None:
 
 
 async def _follow(connection: Connection, release_id: int, *, is_another: bool = False) -> tuple[int, int]:
-    changed = [row for row in await store.follow_links(connection, release_id) if not row["rejected"]]
+    changed = [row for row in await hidden_store.follow_links(connection, release_id) if not row["rejected"]]
     hidden = [row for row in changed if row["is_hidden"]]
     revived = [row["id"] for row in changed if not row["is_hidden"]]
-    gave_way = await store.make_room(connection, revived)
+    gave_way = await hidden_store.make_room(connection, revived)
     await store.refresh_has_audio(connection, release_id)
     if hidden or gave_way or is_another:
         await _match_again(connection, release_id)

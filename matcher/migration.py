@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from matcher import store
+from matcher import migration_store
 from matcher.database import Database
 
 
@@ -31,11 +31,11 @@ class MigrationReport:
 
 async def migrate(database: Database) -> MigrationReport:
     async with database.transaction() as connection:
-        await store.store_orphans_without_audio(connection)
-        queued = await store.queue_orphans(connection)
-        orphans = await store.count_orphans(connection)
-        corrected = await store.refresh_all_has_audio(connection)
-        matches = await store.count_matches(connection)
+        await migration_store.store_orphans_without_audio(connection)
+        queued = await migration_store.queue_orphans(connection)
+        orphans = await migration_store.count_orphans(connection)
+        corrected = await migration_store.refresh_all_has_audio(connection)
+        matches = await migration_store.count_matches(connection)
     return MigrationReport(
         matches=matches,
         orphaned_releases=orphans,
@@ -47,9 +47,9 @@ async def migrate(database: Database) -> MigrationReport:
 
 async def _foreign_key(database: Database, orphans: int) -> str:
     async with database.connection() as connection:
-        if await store.foreign_key_is_valid(connection):
+        if await migration_store.foreign_key_is_valid(connection):
             return "valid"
         if orphans:
             return "waits for the orphaned releases to be stored"
-        await store.validate_foreign_key(connection)
+        await migration_store.validate_foreign_key(connection)
         return "valid"

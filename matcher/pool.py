@@ -12,7 +12,7 @@ from datetime import datetime
 
 import structlog
 
-from matcher import store
+from matcher import hidden_store, queue_store, store
 from matcher.database import Connection, Database
 from matcher.domain.answers import packed, unpacked
 from matcher.domain.metadata import fingerprint, metadata, storable
@@ -24,7 +24,7 @@ from matcher.gathering import Gathered, Provider, Providers, Told
 from matcher.json_text import parse_json
 from matcher.models import ProcessingStatus
 
-JOB_DEADLINE_S = store.LEASE_S * 2 / 3
+JOB_DEADLINE_S = queue_store.LEASE_S * 2 / 3
 """A job that takes longer is ended while its lease still holds."""
 
 JUDGING_S = 10.0
@@ -168,7 +168,7 @@ class Matcher:
     async def _process_next(self, deadline_s: float, *, is_late: bool = False) -> Outcome | None:
         """None: there is nothing to do, or no time left for it."""
         async with self.database.transaction() as connection:
-            jobs = await store.claim(connection, 1)
+            jobs = await queue_store.claim(connection, 1)
         if not jobs:
             return None
         try:
@@ -179,13 +179,13 @@ class Matcher:
         self.on_outcome(outcome)
         return outcome
 
-    async def _process(self, job: store.Job, deadline_s: float, *, is_late: bool) -> Outcome:
+    async def _process(self, job: queue_store.Job, deadline_s: float, *, is_late: bool) -> Outcome:
         """What is logged meanwhile, calls of providers for one, bears the id of what queued the job."""
         request_id = job.request_id or f"match-{job.release_id}"
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             return replace(await self._run_job(job, deadline_s, is_late=is_late), request_id=request_id)
 
-    async def _run_job(self, job: store.Job, deadline_s: float, *, is_late: bool) -> Outcome:
+    async def _run_job(self, job: queue_store.Job, deadline_s: float, *, is_late: bool) -> Outcome:
         """Raises OutOfTime."""
         started = time.monotonic()
         told: list[tuple[str, Told]] = []
@@ -220,7 +220,7 @@ class Matcher:
         )
 
     async def _match_within(
-        self, job: store.Job, deadline_s: float, tell: Callable[[str, Told], None], *, is_late: bool
+        self, job: queue_store.Job, deadline_s: float, tell: Callable[[str, Told], None], *, is_late: bool
     ) -> _Found:
         until, fetched = time.monotonic() + JOB_DEADLINE_S - JUDGING_S, None
         try:
@@ -235,7 +235,7 @@ class Matcher:
             raise Unavailable("the time given for draining was over", 0) from None
 
     async def _match(
-        self, job: store.Job, fetched: FetchedRelease, until: float, tell: Callable[[str, Told], None]
+        self, job: queue_store.Job, fetched: FetchedRelease, until: float, tell: Callable[[str, Told], None]
     ) -> _Found:
         body = parse_body(fetched.body)
         release = parse_release(body)
@@ -247,7 +247,7 @@ class Matcher:
         gathered = await self._asked.gather(
             release,
             body,
-            in_demand=job.priority <= store.Priority.SEEN,
+            in_demand=job.priority <= queue_store.Priority.SEEN,
             said=said,
             known=unpacked(job.answers, mark),
             until=until,
@@ -255,7 +255,7 @@ class Matcher:
         )
         return _Found(fetched, body, mark, gathered, len(release.tracks))
 
-    async def _store(self, job: store.Job, found: _Found) -> _Ended:
+    async def _store(self, job: queue_store.Job, found: _Found) -> _Ended:
         """All that is known is stored at once; the job is over unless providers are to be asked again.
 
         A job that was parked and has learnt nothing since has its matches stored already.
@@ -270,10 +270,10 @@ class Matcher:
             verdict = judge(gathered.matches, self.thresholds, persist_always=keep)
             if pause_s is not None:
                 answers = packed(found.mark, gathered.answers)
-                await store.park_for_providers(connection, job, pause_s, why or "", answers)
+                await queue_store.park_for_providers(connection, job, pause_s, why or "", answers)
             else:
                 status = ProcessingStatus.MATCHED if isinstance(verdict, Persist) else ProcessingStatus.UNMATCHED
-                await store.decide(connection, job, status, found.mark, gathered.silent)
+                await queue_store.decide(connection, job, status, found.mark, gathered.silent)
             if isinstance(verdict, Persist) and (gathered.learnt or job.waited_s == 0):
                 stored = store.StoredBody(found.fetched.body, found.fetched.fetched_at)
                 await store.persist(
@@ -287,28 +287,28 @@ class Matcher:
         given_up = tuple(each.provider for each in gathered.missing)
         return replace(ended, given_up=given_up, tracks=tally(verdict, found.tracks))
 
-    async def _after(self, job: store.Job, error: Exception) -> _Ended:
+    async def _after(self, job: queue_store.Job, error: Exception) -> _Ended:
         what = describe(error)
         next_step = aftermath(error, job.attempts)
         async with self.database.transaction() as connection:
             match next_step:
                 case Retry(after_s):
-                    await store.retry(connection, job, after_s, what)
+                    await queue_store.retry(connection, job, after_s, what)
                     return _Ended("retried", error=what)
                 case Park(after_s):
-                    await store.park(connection, job, after_s, what)
+                    await queue_store.park(connection, job, after_s, what)
                     return _Ended("parked", error=what)
                 case Fail():
-                    await store.fail(connection, job, what)
+                    await queue_store.fail(connection, job, what)
                     if job.persist_always:  # its matches are kept, with a row that holds them
                         await store.persist_bare(connection, job.release_id)
                     return _Ended("failed", error=what)
 
-    async def _hand_back(self, job: store.Job) -> None:
+    async def _hand_back(self, job: queue_store.Job) -> None:
         # Whatever is lost here is found again when the lease runs out.
         with contextlib.suppress(LeaseLost, DatabaseUnavailable):
             async with self.database.transaction() as connection:
-                await store.hand_back(connection, job)
+                await queue_store.hand_back(connection, job)
 
 
 def hidden_in(database: Database) -> Callable[[Collection[str]], Awaitable[frozenset[str]]]:
@@ -316,7 +316,7 @@ def hidden_in(database: Database) -> Callable[[Collection[str]], Awaitable[froze
 
     async def hidden(urls: Collection[str]) -> frozenset[str]:
         async with database.connection() as connection:
-            return await store.hidden_links(connection, urls)
+            return await hidden_store.hidden_links(connection, urls)
 
     return hidden
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from matcher.database import Connection
 from matcher.domain.queue_words import Place, QueueState, why
 from matcher.errors import NoSuchRelease, Undecidable
-from matcher.store import Priority
+from matcher.queue_store import Priority
 
 QueueCursor = tuple[float, float, float, int]
 """Where a job stands in the list of those of its state."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from asyncpg import Range, Record
 
-from matcher import store
+from matcher import queue_store, store
 from matcher.database import Connection
 from matcher.models import Audio
 from matcher.store import Details
@@ -206,7 +206,7 @@ async def rows_with_audio(
         FROM mirror_listings CROSS JOIN LATERAL release_told(release_id, $1, $2, $3) AS told
         WHERE store_username = $4 AND listing_id = ANY($5::bigint[])
         """,
-        *store.SOONER,
+        *queue_store.SOONER,
         username,
         listing_ids,
     )
@@ -222,7 +222,7 @@ async def told_rows(connection: Connection, username: str, listing_ids: Collecti
         FROM mirror_listings CROSS JOIN LATERAL release_told(release_id, $1, $2, $3) AS told
         WHERE store_username = $4 AND listing_id = ANY($5::bigint[])
         """,
-        *store.SOONER,
+        *queue_store.SOONER,
         username,
         listing_ids,
     )
@@ -326,7 +326,7 @@ async def newest(
         after[0] if after else None,
         after[1] if after else None,
         _range(shown),
-        *store.SOONER,
+        *queue_store.SOONER,
     )
     return [FeedRow(each["store_username"], each["posted"], _told_row(each)) for each in found]
 

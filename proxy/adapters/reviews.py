@@ -9,7 +9,7 @@ from typing import NamedTuple
 from asyncpg import Record
 
 from matcher.database import Connection
-from matcher.store import TURN
+from matcher.queue_store import TURN
 from proxy.domain.review_pages import Place, Tab
 
 LIVE = """

@@ -16,7 +16,7 @@ from matcher.errors import Broken, DatabaseUnavailable, KeyRefused, Unavailable
 from matcher.providers import itunes, youtube
 from matcher.providers.client import Reply
 from matcher.providers.http_client import HttpClient
-from matcher.store import counts
+from matcher.queue_store import counts
 from proxy.adapters.database import DatabaseUnusable
 from proxy.adapters.embedded_postgres import EmbeddedPostgresError
 from proxy.adapters.lanes import Lanes

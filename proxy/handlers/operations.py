@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from matcher import links_store, store
+from matcher import links_store, queue_store
 from matcher.database import Connection
 from matcher.domain.quota import LIMITS, Daily
 from matcher.errors import DatabaseUnavailable
@@ -79,8 +79,8 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 async def measure_queue(connection: Connection, measured: Metrics) -> None:
-    ages = await store.ages(connection)
-    for status, count in (await store.counts(connection)).items():
+    ages = await queue_store.ages(connection)
+    for status, count in (await queue_store.counts(connection)).items():
         measured.queue.labels(status.value).set(count)
         measured.queue_age.labels(status.value).set(ages.oldest_s[status])
     measured.queue_parked.set(ages.parked)

@@ -8,9 +8,9 @@ from datetime import datetime
 
 import structlog
 
-from matcher import store
+from matcher import queue_store
 from matcher.database import Connection, Database
-from matcher.store import Priority
+from matcher.queue_store import Priority
 from proxy.adapters import doubts, middle, mirror
 from proxy.adapters.doubts import Doubts
 from proxy.adapters.mirror import MirrorRow, StoreState
@@ -88,7 +88,7 @@ class Comparison:
         vanished = vanished_from_middle(before.order, found, before.middle_ids)
         async with self.database.transaction() as connection:
             rows = await self._write_rows(connection, look, pages)
-            queued = await store.enqueue(
+            queued = await queue_store.enqueue(
                 connection,
                 [rows.now[each].release_id for each in changes.added],
                 priority=Priority.NEW,

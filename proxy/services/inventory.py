@@ -9,11 +9,11 @@ from datetime import datetime
 
 import structlog
 
-from matcher import store
+from matcher import queue_store, store
 from matcher.database import Connection, Database
 from matcher.errors import DatabaseUnavailable
 from matcher.models import Audio, Due
-from matcher.store import Priority
+from matcher.queue_store import Priority
 from proxy.adapters import doubts, mirror
 from proxy.adapters.upstream import Call, Trace, Upstream
 from proxy.domain.budget import Lane
@@ -186,7 +186,7 @@ class InventoryService:
         return known
 
     async def _enqueue(self, connection: Connection, releases: Sequence[int], username: str, request_id: str) -> int:
-        return await store.enqueue(
+        return await queue_store.enqueue(
             connection, releases, priority=Priority.SEEN, store_username=username.lower(), request_id=request_id
         )
 

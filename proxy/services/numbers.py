@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from matcher import store
+from matcher import queue_store
 from matcher.database import Database
 from proxy.adapters import tracking
 from proxy.adapters.upstream import Upstream
@@ -32,7 +32,7 @@ class Numbers:
         await self.demand.flush()
         async with self.database.connection() as connection:
             totals = await tracking.totals(connection, hours)
-            queue = await store.counts(connection)
+            queue = await queue_store.counts(connection)
         calls, limit = totals.together, self.upstream.limit
         return {
             "since": totals.since.isoformat(),

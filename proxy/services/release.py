@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from matcher import store
+from matcher import queue_store, store
 from matcher.database import Connection, Database
 from matcher.domain.metadata import fingerprint, metadata
 from matcher.errors import DatabaseUnavailable, MalformedRelease, ReleaseGone, Unavailable
 from matcher.models import Audio
 from matcher.pool import FetchedRelease
-from matcher.store import Priority, StoredBody
+from matcher.queue_store import Priority
+from matcher.store import StoredBody
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.domain.budget import Lane
 from proxy.domain.credentials import without_credentials
@@ -247,7 +248,9 @@ class ReleaseService:
     ) -> None:
         """Queue the release; renew a persisted one when the body is what the public sees, and no poorer."""
         mark = fingerprint(content)
-        await store.enqueue(connection, [release_id], priority=Priority.SEEN, fingerprint=mark, request_id=request_id)
+        await queue_store.enqueue(
+            connection, [release_id], priority=Priority.SEEN, fingerprint=mark, request_id=request_id
+        )
         if fetched and not (self.upstream.operator_refused and is_poor(fetched.body)):
             stored = StoredBody(fetched.body, fetched.fetched_at)
             await store.refresh_release(connection, release_id, metadata(content), stored)

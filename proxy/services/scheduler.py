@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from matcher import store as queue
+from matcher import queue_store as queue
 from matcher.database import Database
 from matcher.errors import DatabaseUnavailable
 from matcher.models import ProcessingStatus

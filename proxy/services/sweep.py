@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from matcher import store
+from matcher import queue_store
 from matcher.database import Connection, Database
-from matcher.store import Priority
+from matcher.queue_store import Priority
 from proxy.adapters import mirror
 from proxy.domain.delta import NEWEST, PageOf
 from proxy.domain.webhook import is_told
@@ -103,7 +103,7 @@ class Sweep:
         shown = await mirror.shown_bodies(connection, look.username, [row.listing_id for row in read.rows])
         rows = await self.pages.write(connection, look.username, read.rows, read.seller)
         releases = [row.release_id for row in read.rows]
-        queued = await store.enqueue(
+        queued = await queue_store.enqueue(
             connection,
             releases,
             priority=Priority.HISTORY,

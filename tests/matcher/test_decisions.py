@@ -9,14 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matcher import decisions, store
+from matcher import decisions, queue_store, store
 from matcher.database import Connection, Database
 from matcher.decisions import Action, Decided, DecidedRelease
 from matcher.domain.metadata import metadata
 from matcher.domain.urls import spelling
 from matcher.errors import NoSuchMatch, Undecidable
 from matcher.models import MatchStatus, ProcessingStatus
-from matcher.store import Priority, StoredBody
+from matcher.queue_store import Priority
+from matcher.store import StoredBody
 from proxy.adapters.database import connected
 from tests.matcher.bodies import encoded, release_body
 from tests.matcher.test_store import NOW, audio_of, claim_one, enqueue, execute, judged, persist, row
@@ -159,11 +160,11 @@ async def test_decisions_and_jobs_on_one_release_do_not_deadlock(database_dsn: s
         async def scan() -> None:
             await execute(database, "UPDATE match_queue SET status = 'queued' WHERE status = 'matched'")
             async with database.transaction() as connection:
-                jobs = await store.claim(connection, 1)
+                jobs = await queue_store.claim(connection, 1)
             for job in jobs:
                 body = release_body(job.release_id)
                 async with database.transaction() as connection:
-                    await store.decide(connection, job, ProcessingStatus.MATCHED, "f")
+                    await queue_store.decide(connection, job, ProcessingStatus.MATCHED, "f")
                     facts, stored = metadata(body), StoredBody(encoded(body), NOW)
                     await store.persist(connection, job, facts, stored, [judged("a", 0, url=C)])
 
@@ -436,7 +437,7 @@ async def test_a_release_that_is_not_kept_is_kept_for_a_persons_url_and_its_fact
     assert (job.release_id, job.persist_always) == (1, True)
     body = release_body(1, videos=0)
     async with database.transaction() as connection:
-        await store.decide(connection, job, ProcessingStatus.MATCHED, "f")
+        await queue_store.decide(connection, job, ProcessingStatus.MATCHED, "f")
         await store.persist(connection, job, metadata(body), StoredBody(encoded(body), NOW), [])
     (match,) = (await audio_of(database, 1)).matches
     assert (match["title"], match["match_url"]) == ("Harbour Lights", OWN[1])
@@ -446,7 +447,7 @@ async def test_a_release_that_had_failed_is_looked_at_again_for_it(database: Dat
     await enqueue(database, 1)
     job = await claim_one(database)
     async with database.transaction() as connection:
-        await store.fail(connection, job, "odd")
+        await queue_store.fail(connection, job, "odd")
     await set_url(database)
     assert (await claim_one(database)).persist_always
 

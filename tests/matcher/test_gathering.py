@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from matcher import store
+from matcher import queue_store, store
 from matcher.database import Connection, Database
 from matcher.domain.retry import WITHOUT_AFTER_S
 from matcher.domain.verdict import Thresholds
@@ -17,7 +17,7 @@ from matcher.errors import Broken, DatabaseUnavailable, Unavailable, Unreachable
 from matcher.gathering import Told
 from matcher.models import Candidate, ProcessingStatus, Release, Track
 from matcher.pool import FetchedRelease, Matcher, Outcome
-from matcher.store import Priority
+from matcher.queue_store import Priority
 from tests.matcher.bodies import encoded, release_body
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -88,7 +88,7 @@ class Stage:
 
     async def enqueue(self, priority: Priority = Priority.SEEN, fingerprint: str | None = None) -> None:
         async with self.database.transaction() as connection:
-            await store.enqueue(connection, [1], priority=priority, fingerprint=fingerprint)
+            await queue_store.enqueue(connection, [1], priority=priority, fingerprint=fingerprint)
 
     async def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         async with self.database.connection() as connection:
@@ -259,7 +259,7 @@ async def test_a_worse_match_does_not(stage: Stage) -> None:
 async def test_a_provider_that_is_throttled_is_left_alone_for_every_release(database: Database) -> None:
     stage, two = Stage(database), Source("two", error=Unavailable("two: refused", 600))
     async with database.transaction() as connection:
-        await store.enqueue(connection, [1, 2, 3], priority=Priority.SEEN)
+        await queue_store.enqueue(connection, [1, 2, 3], priority=Priority.SEEN)
     stage.matcher = matcher = stage.made(two)
     stage.body = {}
 

@@ -22,8 +22,8 @@ from matcher.pool import FetchedRelease, Matcher, Outcome
 from matcher.providers import deezer, musicbrainz
 from matcher.providers.discogs_videos import DiscogsVideos
 from matcher.providers.http_client import HttpClient
+from matcher.queue_store import Priority, enqueue
 from matcher.quota_store import Quota
-from matcher.store import Priority, enqueue
 from tests.matcher.bodies import release_body
 from tests.simulated_discogs import Catalogue, Fault
 from tests.simulated_discogs.shapes import release_body as body_of

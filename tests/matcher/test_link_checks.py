@@ -21,7 +21,7 @@ from matcher.pool import Matcher
 from matcher.providers.deezer_links import DeezerLinks
 from matcher.providers.discogs_videos import DiscogsVideos
 from matcher.providers.youtube_links import YouTubeOembed, video_id
-from matcher.store import Priority
+from matcher.queue_store import Priority
 from proxy.adapters.database import SCHEMA_FILE
 from tests.matcher.providers.asking import client_of
 from tests.matcher.test_decisions import A_AGAIN, A, B, C, decide, id_of, live_urls, rows, set_url

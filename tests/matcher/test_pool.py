@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from matcher import store
+from matcher import queue_store, store
 from matcher.database import Database
 from matcher.domain.verdict import Thresholds
 from matcher.errors import DatabaseUnavailable, ReleaseGone, Unavailable
 from matcher.models import Candidate, ProcessingStatus, Release, Track
 from matcher.pool import FetchedRelease, Matcher, Outcome
 from matcher.providers.discogs_videos import DiscogsVideos
-from matcher.store import Priority
+from matcher.queue_store import Priority
 from proxy.adapters.database import connected
 from tests.matcher.bodies import encoded, release_body
 from tests.relay import relayed
@@ -60,7 +60,7 @@ def matcher(database: Database, outcomes: list[Outcome]) -> MakeMatcher:
 
 async def enqueue(database: Database, *release_ids: int) -> None:
     async with database.transaction() as connection:
-        await store.enqueue(connection, release_ids, priority=Priority.SEEN)
+        await queue_store.enqueue(connection, release_ids, priority=Priority.SEEN)
 
 
 async def statuses(database: Database) -> dict[int, str]:

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from matcher import decisions, queue_view, store
+from matcher import decisions, migration_store, queue_store, queue_view
 from matcher.database import Database
 from matcher.domain.queue_words import QueueState
 from matcher.errors import LeaseLost, NoSuchRelease, Undecidable
 from matcher.models import ProcessingStatus
+from matcher.queue_store import Priority
 from matcher.queue_view import QueueJob
-from matcher.store import Priority
 from tests.matcher.test_store import claim_one, decide, enqueue, execute, judged, persist, row
 
 
@@ -48,9 +48,9 @@ async def each_state(database: Database) -> None:
         async with database.transaction() as connection:
             match release_id:
                 case 1:
-                    await store.fail(connection, job, "Discogs has no such release")
+                    await queue_store.fail(connection, job, "Discogs has no such release")
                 case 4:
-                    await store.park(connection, job, 600, "Discogs is throttling")
+                    await queue_store.park(connection, job, 600, "Discogs is throttling")
         if release_id == 2:
             await decide(database, job, ProcessingStatus.UNMATCHED)
     await persist(database, 3, judged("a", 0))
@@ -117,7 +117,7 @@ async def test_without_audio_for_ever_it_is_never_queued_again_by_whatever(datab
     for priority in Priority:
         assert await enqueue(database, *range(1, 8), priority=priority, fingerprint="new") == 0
     async with database.transaction() as connection:
-        assert await store.queue_orphans(connection) == 0
+        assert await migration_store.queue_orphans(connection) == 0
     assert await counts(database) == {"unmatched": 7}
     assert {"no audio" in each.why for each in await jobs(database, QueueState.UNMATCHED)} == {True}
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from matcher import store
+from matcher import queue_store
 from matcher.database import Database
 from matcher.models import ProcessingStatus
 from proxy import __version__, keys
@@ -114,9 +114,9 @@ async def test_the_queue_tells_how_long_releases_wait_and_which_are_parked(datab
                    (3, 0, 'processing', now() - interval '900 s', now(), now() + make_interval(secs => $1 - 20), NULL),
                    (4, 0, 'failed', now() - interval '900 s', now(), NULL, now() - interval '600 s')
             """,
-            store.LEASE_S,
+            queue_store.LEASE_S,
         )
-        ages = await store.ages(connection)
+        ages = await queue_store.ages(connection)
     rounded = {status: round(age_s, -1) for status, age_s in ages.oldest_s.items()}
     assert ages.parked == 1
     assert rounded == {

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matcher import store
+from matcher import queue_store
 from matcher.database import Database
 from matcher.domain.quota import LIMITS, PACIFIC, Daily
 from matcher.domain.scoring import score
@@ -40,8 +40,8 @@ from matcher.providers.youtube import (
     parse_search,
     parse_videos,
 )
+from matcher.queue_store import Priority
 from matcher.quota_store import Quota
-from matcher.store import Priority
 from tests.simulated_discogs import Catalogue, Fault
 from tests.simulated_discogs.shapes import release_body
 from tests.simulated_providers import SimulatedYouTube, songs_of
@@ -517,7 +517,7 @@ def pool(database: Database, catalogue: Catalogue, client: HttpClient, outcomes:
 
 async def queued(database: Database, release_ids: Sequence[int], priority: Priority) -> None:
     async with database.transaction() as connection:
-        await store.enqueue(connection, release_ids, priority=priority)
+        await queue_store.enqueue(connection, release_ids, priority=priority)
 
 
 async def jobs(database: Database) -> list[tuple[str, int, bool]]:
