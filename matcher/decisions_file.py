@@ -16,11 +16,12 @@ from enum import StrEnum
 
 from asyncpg import Record
 
-from matcher import decisions, store
+from matcher import decision_store, decisions, store
 from matcher.database import Connection
-from matcher.decisions import PERSON, Action
+from matcher.decision_store import PERSON
 from matcher.domain.urls import URL_MAX, playable_url, spelling
 from matcher.errors import Undecidable
+from matcher.models import Action
 from matcher.queue_store import Priority
 
 ID_MAX = 2**63 - 1
@@ -195,8 +196,8 @@ async def merge(connection: Connection, decision: Decision) -> Outcome:
     if not await store.is_persisted(connection, decision.release_id):
         if decision.action is Action.UNDO:
             return Outcome.NOT_APPLICABLE
-        await decisions.persist_for_facts(connection, decision.release_id, Priority.HISTORY)
-    await decisions.hold_track(connection, decision.release_id, decision.track_index, decision.sub_index)
+        await decision_store.persist_for_facts(connection, decision.release_id, Priority.HISTORY)
+    await decision_store.lock_track(connection, decision.release_id, decision.track_index, decision.sub_index)
     if is_outdated(decision, await _said(connection, decision)):
         return Outcome.KNOWN
     changed = await _apply(connection, decision, await _row_of(connection, decision))
@@ -300,7 +301,7 @@ async def _suggest(connection: Connection, decision: Decision, playable: tuple[s
     """The URL as a match that waits for the word which follows. None: not of a track, or cannot be shown."""
     if playable is None or decision.track_index is None:
         return None
-    await decisions.check_track(connection, decision.release_id, decision.track_index, decision.sub_index)
+    await decision_store.check_track(connection, decision.release_id, decision.track_index, decision.sub_index)
     platform, url = playable
     match_id: int = await connection.fetchval(
         """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from matcher.decisions import PERSON, ReviewedMatch
+from matcher.decision_store import PERSON
 from matcher.domain.scoring import score
 from matcher.models import Candidate, Match, MatchStatus, Reason, Release, Track
+from matcher.review_view import ReviewedMatch
 
 WIDTH = 100
 

@@ -165,6 +165,17 @@ class MatchStatus(StrEnum):
     REJECTED = "rejected"
 
 
+class Action(StrEnum):
+    """What a person did."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    SET = "set"
+    UNDO = "undo"
+    NO_AUDIO = "no_audio"
+    """Of a release as a whole: there is none for it, ever."""
+
+
 MatchCursor = tuple[float, float, float, int]
 """Where a match stands in the list of those of its status."""
 

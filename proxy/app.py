@@ -12,11 +12,11 @@ import structlog
 from aiohttp import hdrs, web
 
 from matcher.database import Database
-from matcher.decisions import Action
 from matcher.domain.verdict import Thresholds
 from matcher.errors import DatabaseUnavailable
 from matcher.link_checks import Checked, LinkChecks
 from matcher.migration import migrate
+from matcher.models import Action
 from matcher.pool import Matcher, Outcome
 from proxy import __version__, keys
 from proxy.adapters.budget_log import BudgetLog

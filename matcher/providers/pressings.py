@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from matcher.database import Database
-from matcher.decisions import PressingMatch, on_other_pressings
 from matcher.domain.metadata import master_of
 from matcher.domain.tracklist import parse_duration
 from matcher.domain.urls import spelling
 from matcher.models import Candidate, Release, SaidElsewhere, Track
+from matcher.pressings_store import PressingMatch, on_other_pressings
 
 NAME = "pressings"
 YOUTUBE = "youtube"

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from matcher import decisions, store
+from matcher import decision_store, review_view, store
 from matcher.database import Database
-from matcher.decisions import ReviewedMatch
 from matcher.domain.tracklist import parse_release
 from matcher.domain.verdict import Forget, Thresholds, Verdict, judge
 from matcher.errors import DatabaseUnavailable, MatcherError
@@ -20,6 +19,7 @@ from matcher.gathering import Gathered, Providers
 from matcher.models import NOTHING_SAID, Release, Said
 from matcher.pool import JOB_DEADLINE_S, describe, hidden_in, parse_body
 from matcher.providers.discogs_videos import DiscogsVideos
+from matcher.review_view import ReviewedMatch
 from proxy.adapters.database import DatabaseUnusable
 from proxy.adapters.embedded_postgres import EmbeddedPostgresError
 from proxy.adapters.lanes import Lanes
@@ -74,9 +74,9 @@ async def _known(database: Database, release_id: int) -> Known:
     async with database.connection() as connection:
         return Known(
             await store.said(connection, release_id),
-            tuple(each for each in await decisions.matches_of(connection, release_id) if each.verified_at),
+            tuple(each for each in await review_view.matches_of(connection, release_id) if each.verified_at),
             await store.is_kept(connection, release_id),
-            await decisions.is_without_audio(connection, release_id),
+            await decision_store.is_without_audio(connection, release_id),
         )
 
 

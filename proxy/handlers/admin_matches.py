@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from matcher.decisions import Action
+from matcher.models import Action
 from proxy import keys
 from proxy.domain.asked import ID_MAX, release_id_from, whole_number
 from proxy.domain.review import INDEX_MAX, asked_decisions, asked_matches, decider, own_url

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from matcher.decisions import Action
+from matcher.models import Action
 from proxy.handlers import operating_pages, pages, review_pages
 from proxy.handlers.pages import Handler, with_error_page
 from proxy.services.review import ReleaseAction

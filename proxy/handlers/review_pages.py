@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from matcher.decisions import Action
+from matcher.models import Action
 from proxy import keys
 from proxy.domain.asked import ID_MAX, release_id_from, whole_number
 from proxy.domain.review import INDEX_MAX, own_url

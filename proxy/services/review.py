@@ -10,10 +10,12 @@ from enum import StrEnum
 
 import orjson
 
-from matcher import decisions, store
+from matcher import decision_store, decisions, review_view, store
 from matcher.database import Connection, Database
-from matcher.decisions import Action, Decided, PastDecision, ReviewedMatch
+from matcher.decisions import Decided
 from matcher.errors import DatabaseUnavailable, NoSuchMatch, Undecidable
+from matcher.models import Action
+from matcher.review_view import PastDecision, ReviewedMatch
 from proxy.adapters.sellers import is_sold_by, releases_of
 from proxy.domain.access import Caller
 from proxy.domain.asked import encoded_cursor
@@ -68,7 +70,7 @@ class ReviewService:
     async def matches(self, asked: AskedMatches, caller: Caller) -> Json:
         async with self._transaction() as connection:
             among = None if caller.stores is None else await releases_of(connection, caller.stores)
-            found, after = await decisions.matches(connection, asked.status, asked.limit, asked.after, among)
+            found, after = await review_view.matches(connection, asked.status, asked.limit, asked.after, among)
         return {
             "matches": [_match(each) for each in found],
             "next": None if after is None else encoded_cursor(asked.status, after),
@@ -78,10 +80,10 @@ class ReviewService:
         """`seen`: the last decision that he knew of; one made since about the same track is not overruled."""
         async with self._transaction() as connection:
             if caller.stores is not None:
-                await _must_sell(connection, caller.stores, await decisions.release_of(connection, match_id))
+                await _must_sell(connection, caller.stores, await decision_store.release_of(connection, match_id))
             decided = await DECIDE[action](connection, match_id, by)
             await _must_be_new(connection, decided, seen)
-            now = await decisions.match(connection, match_id)
+            now = await review_view.match(connection, match_id)
             if action is Action.REJECT and decided.changed and self.record_rejected:
                 await self.record_rejected(connection, decided.release_id, _rejected(decided))
         return self._decided(decided, now)
@@ -94,14 +96,14 @@ class ReviewService:
             await _must_be_known(connection, release_id)
             decided = await decisions.set_url(connection, release_id, track_index, own.sub_index, own.playable, own.by)
             await _must_be_new(connection, decided, seen)
-            now = await decisions.match(connection, decided.match_id)
+            now = await review_view.match(connection, decided.match_id)
         return self._decided(decided, now)
 
     async def undo_all(self, match_ids: Sequence[int], by: str, caller: Caller) -> Json:
         """Take the last decision of each back, or of none; all are of one release."""
         async with self._transaction() as connection:
             for match_id in match_ids:
-                await _must_sell(connection, caller.stores, await decisions.release_of(connection, match_id))
+                await _must_sell(connection, caller.stores, await decision_store.release_of(connection, match_id))
             undone = await decisions.undo_all(connection, match_ids, by)
         for release_id in {each.release_id for each in undone if each.changed}:
             self.on_decided(release_id)
@@ -116,8 +118,8 @@ class ReviewService:
             decided = await DECIDE_RELEASE[action](connection, release_id, by)
             if seen is not None and decided.changed:
                 own = max(1, len(decided.matches)) if action in EACH_MATCH else 1
-                _must_be_latest(await decisions.decided_since(connection, release_id, seen, own))
-            now = [await decisions.match(connection, each.match_id) for each in decided.matches]
+                _must_be_latest(await review_view.decided_since(connection, release_id, seen, own))
+            now = [await review_view.match(connection, each.match_id) for each in decided.matches]
             if action in REJECTING and self.record_rejected:
                 for each in decided.matches:
                     await self.record_rejected(connection, release_id, _rejected(each))
@@ -128,7 +130,7 @@ class ReviewService:
     async def history(self, asked: AskedDecisions, caller: Caller) -> Json:
         async with self._transaction() as connection:
             await _must_sell(connection, caller.stores, asked.release_id)
-            found = await decisions.history(connection, asked.release_id, asked.limit, asked.before)
+            found = await review_view.history(connection, asked.release_id, asked.limit, asked.before)
         ends = len(found) < asked.limit
         return {
             "release_id": asked.release_id,
@@ -174,7 +176,7 @@ async def _must_be_new(connection: Connection, decided: Decided, seen: int | Non
     if seen is None or not decided.changed:
         return
     track = (decided.track_index, decided.sub_index)
-    _must_be_latest(await decisions.decided_since(connection, decided.release_id, seen, 1, track))
+    _must_be_latest(await review_view.decided_since(connection, decided.release_id, seen, 1, track))
 
 
 def _must_be_latest(other: PastDecision | None) -> None:

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 
 import orjson
 
-from matcher import decisions, store
+from matcher import review_view, store
 from matcher.database import Connection, Database
-from matcher.decisions import PastDecision, ReviewedMatch
 from matcher.domain.metadata import metadata
 from matcher.domain.tracklist import parse_duration, parse_release
 from matcher.errors import DatabaseUnavailable, MalformedRelease, ReleaseGone, Unavailable
 from matcher.models import MatchStatus, Track
 from matcher.pool import FetchedRelease
+from matcher.review_view import PastDecision, ReviewedMatch
 from proxy.adapters import reviews
 from proxy.adapters.reviews import FoundRelease, QueueState, StoredFacts
 from proxy.adapters.sellers import is_sold_by, releases_of
@@ -180,7 +180,7 @@ class ReviewPages:
     async def pending_of(self, release_id: int) -> int:
         """How many matches of it wait for a person."""
         async with self._connection() as connection:
-            matches = await decisions.matches_of(connection, release_id)
+            matches = await review_view.matches_of(connection, release_id)
         return sum(each.status == MatchStatus.PENDING and each.dead_since is None for each in matches)
 
     async def release(self, release_id: int, at: Place | None, caller: Caller) -> ReleasePage:
@@ -189,8 +189,8 @@ class ReviewPages:
                 raise NotFound(f"Release {release_id} is none of the stores that you may review.")
             stored = (await reviews.facts(connection, [release_id]))[release_id]
             state = await reviews.queue_state(connection, release_id)
-            matches = await decisions.matches_of(connection, release_id)
-            history = await decisions.history(connection, release_id)
+            matches = await review_view.matches_of(connection, release_id)
+            history = await review_view.history(connection, release_id)
             is_known = await store.is_known(connection, release_id)
             place = at or await reviews.place_of(connection, release_id)
         facts, tracks, trouble = await self._known(stored)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matcher import decisions, queue_store, store
+from matcher import decision_store, decisions, pressings_store, queue_store, review_view, store
 from matcher.database import Connection, Database
-from matcher.decisions import Action, Decided, DecidedRelease
+from matcher.decisions import Decided, DecidedRelease
 from matcher.domain.metadata import metadata
 from matcher.domain.urls import spelling
 from matcher.errors import NoSuchMatch, Undecidable
-from matcher.models import MatchStatus, ProcessingStatus
+from matcher.models import Action, ProcessingStatus
 from matcher.queue_store import Priority
 from matcher.store import StoredBody
 from proxy.adapters.database import connected
@@ -65,7 +65,7 @@ async def set_url(
 
 async def history(database: Database, release_id: int = 1) -> list[tuple[str, str]]:
     async with database.connection() as connection:
-        return [(each.action, each.decided_by) for each in await decisions.history(connection, release_id)]
+        return [(each.action, each.decided_by) for each in await review_view.history(connection, release_id)]
 
 
 # --- approve and reject -------------------------------------------------------------------------------------------
@@ -259,6 +259,13 @@ async def test_a_match_found_again_is_still_known_by_its_id(database: Database) 
     assert (first["approved"], first["confidence"]) == (True, 70)
 
 
+async def test_a_rejection_queues_the_release_behind_all_others(database: Database) -> None:
+    await persist(database, 1, judged("a", 0, url=A))
+    await decide(database, decisions.reject, await id_of(database, A))
+    found = await row(database, 1)
+    assert (found["status"], found["priority"]) == ("queued", int(Priority.HISTORY))
+
+
 # --- a whole release ----------------------------------------------------------------------------------------------
 
 DecideRelease = Callable[[Connection, int, str], Awaitable[DecidedRelease]]
@@ -311,17 +318,17 @@ async def test_a_release_decided_at_once_has_no_more_pressings_matched_again_tha
     await execute(
         database,
         f"INSERT INTO releases (id, discogs_id, master_id) SELECT other, other, 7 FROM {others}",  # noqa: S608 - a constant of ours
-        decisions.PRESSINGS_MAX,
+        decision_store.PRESSINGS_MAX,
     )
     await execute(
         database,
         f"INSERT INTO match_queue (release_id, priority, status) SELECT other, 20, 'matched' FROM {others}",  # noqa: S608 - a constant of ours
-        decisions.PRESSINGS_MAX,
+        decision_store.PRESSINGS_MAX,
     )
     async with database.transaction() as connection:
         assert len((await how(connection, 1, "anna")).matches) == 3
         again = await connection.fetchval("SELECT count(*) FROM match_queue WHERE status = 'queued' AND release_id > 1")
-    assert again == decisions.PRESSINGS_MAX
+    assert again == decision_store.PRESSINGS_MAX
 
 
 async def test_a_release_is_rejected_at_once_but_for_what_a_person_approved(database: Database) -> None:
@@ -369,7 +376,7 @@ async def test_without_audio_is_a_word_on_one_pressing_alone(database: Database)
     await execute(database, "UPDATE releases SET master_id = 9")
     await decide_release(database, decisions.no_audio)
     async with database.connection() as connection:
-        assert await decisions.on_other_pressings(connection, 2, 9) == []
+        assert await pressings_store.on_other_pressings(connection, 2, 9) == []
 
 
 # --- a URL of one's own -------------------------------------------------------------------------------------------
@@ -559,17 +566,17 @@ async def test_a_whole_release_is_decided_beside_who_decides_another_pressing(
         await persist(database, release_id, judged("a", 0, url=A), judged("b", 1, url=B))
     await execute(database, "UPDATE releases SET master_id = 9")
     await execute(database, "UPDATE match_queue SET status = 'processing' WHERE release_id = 1")
-    settle = decisions._settled
+    settle = decision_store.settle
     async with contextlib.AsyncExitStack() as other:
 
         async def meanwhile(*given: object) -> None:
             await settle(*given)  # type: ignore[arg-type]
-            monkeypatch.setattr(decisions, "_settled", settle)
+            monkeypatch.setattr(decisions, "settle", settle)
             await execute(database, "UPDATE match_queue SET status = 'matched' WHERE release_id = 1")
             connection = await other.enter_async_context(database.transaction())
             await connection.execute("SELECT FROM match_queue WHERE release_id = 1 FOR UPDATE")
 
-        monkeypatch.setattr(decisions, "_settled", meanwhile)
+        monkeypatch.setattr(decisions, "settle", meanwhile)
         async with asyncio.timeout(3):
             assert len((await decide_release(database, decisions.approve_release, 2)).matches) == 2
 
@@ -711,63 +718,3 @@ async def test_decisions_survive_a_restart(database: Database, database_dsn: str
     async with connected(database_dsn) as restarted:
         await persist(restarted, 1, judged("a", 0, url=C), judged("b", 1, url=B))
         assert await live_urls(restarted) == [A]
-
-
-# --- what reviewers see -------------------------------------------------------------------------------------------
-
-
-async def listed(database: Database, status: MatchStatus, limit: int = 2) -> list[tuple[int, str | None]]:
-    """All pages of it."""
-    found: list[tuple[int, str | None]] = []
-    after = None
-    while True:
-        async with database.connection() as connection:
-            page, after = await decisions.matches(connection, status, limit, after)
-        found += [(each.release_id, each.match_url) for each in page]
-        if after is None:
-            return found
-
-
-async def test_pending_matches_come_as_shoppers_look_at_them(database: Database) -> None:
-    await persist(database, 1, judged("a", 0, url=A, confidence=60), judged("b", 1, url=B, confidence=80))
-    await persist(database, 2, judged("a", 0, url=A, confidence=99))
-    await persist(database, 3, judged("a", 0, url=A, confidence=55), judged("b", 1, url=B, approved=True))
-    for release_id, priority, place in ((1, Priority.SEEN, 2), (2, Priority.HISTORY, 0), (3, Priority.SEEN, 1)):
-        await execute(
-            database,
-            "UPDATE match_queue SET priority = $2, place = $3 WHERE release_id = $1",
-            release_id,
-            int(priority),
-            place,
-        )
-    assert await listed(database, MatchStatus.PENDING) == [(3, A), (1, B), (1, A), (2, A)]
-    assert await listed(database, MatchStatus.APPROVED) == [(3, B)]
-
-
-async def test_a_decided_match_changes_its_list(database: Database) -> None:
-    await persist(database, 1, *(judged("a", n, url=f"https://x.org/{n}") for n in range(5)))
-    for n in (0, 1, 2):
-        await decide(database, decisions.reject, await id_of(database, f"https://x.org/{n}"))
-    assert await listed(database, MatchStatus.REJECTED) == [(1, f"https://x.org/{n}") for n in (2, 1, 0)]
-    assert len(await listed(database, MatchStatus.PENDING)) == 2
-
-
-async def test_a_match_is_shown_with_its_track_and_reasons(database: Database) -> None:
-    await persist(database, 1, judged("a", 1, url=A))
-    async with database.connection() as connection:
-        match = await decisions.match(connection, await id_of(database, A))
-    assert match
-    assert (match.title, match.position, match.artist, match.status) == (
-        "Harbour Lights",
-        "B",
-        "The Tidal Club",
-        "pending",
-    )
-    assert '"title"' in match.reasons
-
-
-async def test_a_rejection_queues_the_release_behind_all_others(database: Database) -> None:
-    await persist(database, 1, judged("a", 0, url=A))
-    await decide(database, decisions.reject, await id_of(database, A))
-    found = await row(database, 1)
-    assert (found["status"], found["priority"]) == ("queued", int(Priority.HISTORY))

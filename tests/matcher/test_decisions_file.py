@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from matcher import decisions
 from matcher.database import Database
-from matcher.decisions import Action
 from matcher.decisions_file import BadDecision, Decision, Outcome, decisions_of_people, merged_one, parse, parsed
-from matcher.models import ProcessingStatus
+from matcher.models import Action, ProcessingStatus
 from proxy.adapters.database import connected
 from tests.fresh_databases import FreshDatabases
 from tests.matcher.test_decisions import OWN, A, B, decide, id_of, live_urls, rows, set_url

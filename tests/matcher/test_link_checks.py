@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from matcher import decisions, links_store, store
+from matcher import decisions, links_store, review_view, store
 from matcher.database import Database
 from matcher.domain.links import LinkState, Seen
 from matcher.domain.quota import Pace
@@ -112,7 +112,7 @@ async def state_of(database: Database, url: str = A) -> tuple[str, bool]:
 
 async def listed(database: Database, status: MatchStatus) -> list[tuple[str | None, str]]:
     async with database.connection() as connection:
-        found, _ = await decisions.matches(connection, status, 50, None)
+        found, _ = await review_view.matches(connection, status, 50, None)
     return [(each.match_url, each.link_state) for each in found]
 
 

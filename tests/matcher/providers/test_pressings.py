@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from matcher import decisions
+from matcher import decision_store, decisions
 from matcher.database import Database
-from matcher.decisions import PressingMatch
 from matcher.domain.scoring import score
 from matcher.domain.verdict import Thresholds
 from matcher.gathering import Provider
 from matcher.matching import match_release, one_per_url
 from matcher.models import Candidate, Release, SaidElsewhere, Track
 from matcher.pool import FetchedRelease, Matcher
+from matcher.pressings_store import PressingMatch
 from matcher.providers.discogs_videos import DiscogsVideos
 from matcher.providers.pressings import Pressings, parse
 from tests.matcher.bodies import VIDEO_IDS, encoded, release_body
@@ -114,7 +114,7 @@ async def test_where_a_person_has_said_it_already_nothing_is_matched_again(datab
 
 
 async def test_only_so_many_pressings_are_matched_again(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decisions, "PRESSINGS_MAX", 2)
+    monkeypatch.setattr(decision_store, "PRESSINGS_MAX", 2)
     bodies = {each: body(each, videos=2) for each in range(1, 7)}
     await matched(database, bodies)
     await decide(database, 1, FIRST, "approve")
