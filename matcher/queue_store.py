@@ -25,7 +25,8 @@ WITHOUT_REST = timedelta(days=1)
 LEASE_S = 90.0
 """A job whose worker died is free again after this; every job ends well before it."""
 
-AHEAD_MOST = timedelta(days=2)
+IS_DUE = "status = 'queued' AND (not_before <= now() OR not_before > now() + interval '2 days')"
+IS_LOST = "status = 'processing' AND (lease_until < now() OR lease_until > now() + interval '2 days')"
 """Nothing waits or is leased for so long: a time further ahead was written by a clock that was wrong, and is now."""
 
 
@@ -137,10 +138,9 @@ async def claim(connection: Connection, limit: int) -> list[Job]:
     """Lease up to `limit` jobs, soonest first. Jobs whose worker died are freed first."""
     await _free_expired(connection)
     rows = await connection.fetch(
-        """
+        f"""
         WITH next AS (
-          SELECT release_id FROM match_queue
-          WHERE status = 'queued' AND (not_before <= now() OR not_before > now() + $3::interval)
+          SELECT release_id FROM match_queue WHERE {IS_DUE}
           ORDER BY priority, place, sequence LIMIT $1
           FOR UPDATE SKIP LOCKED
         )
@@ -150,10 +150,9 @@ async def claim(connection: Connection, limit: int) -> list[Job]:
         FROM next WHERE q.release_id = next.release_id
         RETURNING q.release_id, store_username, attempts, persist_always, lease_token, priority, place, sequence,
                   coalesce(extract(epoch FROM now() - parked_since), 0)::float8 AS waited_s, answers, request_id
-        """,
+        """,  # noqa: S608 - a constant of ours
         limit,
         LEASE_S,
-        AHEAD_MOST,
     )
     rows.sort(key=lambda row: (row["priority"], row["place"], row["sequence"]))
     return [
@@ -174,19 +173,16 @@ async def claim(connection: Connection, limit: int) -> list[Job]:
 
 async def _free_expired(connection: Connection) -> None:
     await connection.execute(
-        """
+        f"""
         UPDATE match_queue
         SET status = CASE WHEN attempts >= $1 THEN 'failed' ELSE 'queued' END,
             decided_at = CASE WHEN attempts >= $1 THEN now() END,
             last_error = 'the worker ended in the middle of the job', lease_token = NULL, lease_until = NULL
         WHERE release_id IN (
-          SELECT release_id FROM match_queue
-          WHERE status = 'processing' AND (lease_until < now() OR lease_until > now() + $2::interval)
-          FOR UPDATE SKIP LOCKED
+          SELECT release_id FROM match_queue WHERE {IS_LOST} FOR UPDATE SKIP LOCKED
         )
-        """,
+        """,  # noqa: S608 - a constant of ours
         MAX_ATTEMPTS,
-        AHEAD_MOST,
     )
 
 

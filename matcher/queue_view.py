@@ -8,7 +8,7 @@ from typing import NamedTuple
 from matcher.database import Connection
 from matcher.domain.queue_words import Place, QueueState, why
 from matcher.errors import NoSuchRelease, Undecidable
-from matcher.queue_store import Priority
+from matcher.queue_store import IS_DUE, IS_LOST, Priority
 
 QueueCursor = tuple[float, float, float, int]
 """Where a job stands in the list of those of its state."""
@@ -48,14 +48,10 @@ async def counts(connection: Connection) -> dict[QueueState, int]:
 
 async def claimable(connection: Connection) -> int:
     """How many jobs whoever asks for work now would get."""
-    return int(
-        await connection.fetchval(
-            """
-            SELECT count(*) FROM match_queue
-            WHERE (status = 'queued' AND not_before <= now()) OR (status = 'processing' AND lease_until < now())
-            """
-        )
+    found = await connection.fetchval(
+        f"SELECT count(*) FROM match_queue WHERE ({IS_DUE}) OR ({IS_LOST})"  # noqa: S608 - constants of ours
     )
+    return int(found)
 
 
 async def jobs(

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from matcher import queue_store
+from matcher import queue_store, queue_view
 from matcher.database import Database
 from matcher.domain.retry import MAX_ATTEMPTS
 from matcher.errors import LeaseLost
@@ -58,12 +58,19 @@ async def test_a_clock_that_was_ahead_keeps_no_job_waiting_once_it_is_right(data
     await enqueue(database, 1)
     job = await claim_one(database)
     await execute(database, "UPDATE match_queue SET lease_until = lease_until + interval '1 year'")
+    assert await claimable(database) == 1
     job = await claim_one(database)
     async with database.transaction() as connection:
         await queue_store.park(connection, job, 10, "throttled")
     assert await claim(database) == []
     await execute(database, "UPDATE match_queue SET not_before = not_before + interval '1 year'")
+    assert await claimable(database) == 1
     assert await claim_one(database)
+
+
+async def claimable(database: Database) -> int:
+    async with database.connection() as connection:
+        return await queue_view.claimable(connection)
 
 
 async def test_a_job_that_kills_its_worker_each_time_fails_in_the_end(database: Database) -> None:
