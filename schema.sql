@@ -701,9 +701,11 @@ DROP INDEX IF EXISTS match_links_told_idx;
 CREATE INDEX IF NOT EXISTS track_matches_url_idx ON track_matches USING hash (match_url);
 CREATE INDEX IF NOT EXISTS match_queue_answers_idx ON match_queue (parked_since) WHERE answers IS NOT NULL;
 
--- Whoever writes a match, its link is known; one that nobody can look at is never due.
+-- Whoever writes a match, its link is known, and not forgotten meanwhile as one that no match leads to; one that nobody
+-- can look at is never due.
 CREATE OR REPLACE FUNCTION know_links() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
+  PERFORM FROM match_links WHERE url IN (SELECT match_url FROM new_rows) ORDER BY url FOR KEY SHARE;
   INSERT INTO match_links (url, platform, next_at)
   SELECT match_url, link_platform(match_url), CASE link_platform(match_url) WHEN 'other' THEN 'infinity' ELSE now() END
   FROM new_rows WHERE length(match_url) <= 500 GROUP BY match_url ORDER BY match_url

@@ -26,6 +26,13 @@ LEASE = timedelta(minutes=10)
 EXPIRED_AT_ONCE = 500
 OVERDUE_AFTER = timedelta(days=1)
 
+HELD = """
+  WITH held AS (
+    SELECT url FROM match_links WHERE url = ANY($2::text[]) AND lease_token = $1 ORDER BY url FOR NO KEY UPDATE
+  )
+"""
+"""Links that are still leased by this token."""
+
 RETOLD = "(t.title, t.duration) IS DISTINCT FROM (m.candidate_title, m.candidate_duration_s)"
 """Of a match `m`: YouTube's API tells something else now (`t`)."""
 
@@ -100,16 +107,14 @@ def _link(row: Record) -> Link:
 
 
 async def _forget_unused(connection: Connection, urls: Collection[str]) -> None:
-    """Once whoever is storing a match with such a link has done so, it is seen."""
-    if urls:
-        await connection.execute("SELECT FROM match_links WHERE url = ANY($1::text[]) ORDER BY url FOR UPDATE", urls)
-        await connection.execute(
-            """
-            DELETE FROM match_links l
-            WHERE url = ANY($1::text[]) AND NOT EXISTS (SELECT FROM track_matches m WHERE m.match_url = l.url)
-            """,
-            urls,
-        )
+    """They were claimed: whoever writes a match with such a link has done so, or waits until it is forgotten."""
+    await connection.execute(
+        """
+        DELETE FROM match_links l
+        WHERE url = ANY($1::text[]) AND NOT EXISTS (SELECT FROM track_matches m WHERE m.match_url = l.url)
+        """,
+        urls,
+    )
 
 
 async def note(connection: Connection, token: UUID, looked: Sequence[Looked]) -> None:
@@ -118,16 +123,14 @@ async def note(connection: Connection, token: UUID, looked: Sequence[Looked]) ->
     If we die before `settle` they are looked at again, and their matches follow then.
     """
     await connection.execute(
-        """
-        WITH held AS (
-          SELECT url FROM match_links WHERE url = ANY($2::text[]) AND lease_token = $1 ORDER BY url FOR UPDATE
-        )
+        f"""
+        {HELD}
         UPDATE match_links l
         SET spelling = told.spelling, state = told.state, hidden_since = told.hidden_since
         FROM held JOIN unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[])
           AS told (url, spelling, state, hidden_since) USING (url)
         WHERE l.url = held.url
-        """,
+        """,  # noqa: S608 - a constant of ours
         token,
         [each.url for each in looked],
         [spelling(each.url) for each in looked],
@@ -139,10 +142,8 @@ async def note(connection: Connection, token: UUID, looked: Sequence[Looked]) ->
 async def settle(connection: Connection, token: UUID, looked: Sequence[Looked], now: datetime) -> None:
     """Last of all: when they are looked at again."""
     await connection.execute(
-        """
-        WITH held AS (
-          SELECT url FROM match_links WHERE url = ANY($2::text[]) AND lease_token = $1 ORDER BY url FOR UPDATE
-        )
+        f"""
+        {HELD}
         UPDATE match_links l
         SET doubts = told.doubts, doubted_since = told.doubted_since, silences = told.silences, next_at = told.next_at,
             checked_at = CASE WHEN told.is_news THEN $8 ELSE l.checked_at END,
@@ -151,7 +152,7 @@ async def settle(connection: Connection, token: UUID, looked: Sequence[Looked], 
                               $7::boolean[])
           AS told (url, doubts, doubted_since, silences, next_at, is_news) USING (url)
         WHERE l.url = held.url
-        """,
+        """,  # noqa: S608 - a constant of ours
         token,
         [each.url for each in looked],
         [each.link.doubts for each in looked],
@@ -166,13 +167,11 @@ async def settle(connection: Connection, token: UUID, looked: Sequence[Looked], 
 async def put_back(connection: Connection, token: UUID, urls: Collection[str], next_at: datetime | None) -> None:
     """Unasked: due as before, or at `next_at`."""
     await connection.execute(
-        """
-        WITH held AS (
-          SELECT url FROM match_links WHERE url = ANY($2::text[]) AND lease_token = $1 ORDER BY url FOR UPDATE
-        )
+        f"""
+        {HELD}
         UPDATE match_links l SET next_at = coalesce($3, l.next_at), lease_token = NULL, lease_until = NULL
         FROM held WHERE l.url = held.url
-        """,
+        """,  # noqa: S608 - a constant of ours
         token,
         list(urls),
         next_at,

@@ -719,6 +719,21 @@ async def test_two_who_look_at_once_look_at_each_link_once(database: Database, l
     assert len(looking.oembed.calls) == 40
 
 
+async def test_a_link_that_nobody_used_is_not_forgotten_while_somebody_takes_it(
+    database: Database, looking: Looking
+) -> None:
+    await persist(database, 1, judged("a", 0, url=A))
+    await execute(database, "DELETE FROM track_matches")
+    async with database.transaction() as connection:
+        await decisions.set_url(connection, 1, 0, None, ("youtube", A), "anna")
+        look = asyncio.create_task(looking.once())
+        while not look.done() and not await somebody_waits(database):
+            await asyncio.sleep(0.01)
+    await look
+    assert await looking.once()
+    assert await state_of(database) == ("alive", False)
+
+
 async def test_a_batch_ends_before_its_lease_however_long_the_looks_take(database: Database) -> None:
     clock = Clock()
     asked: list[str] = []
