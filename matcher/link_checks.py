@@ -154,8 +154,6 @@ class LinkChecks:
             try:
                 await pace.take("")
                 told = await checker.look([ids[url] for url in group])
-            except DatabaseUnavailable:
-                raise
             except Unavailable as error:
                 looks.rest_s, looks.error = max(error.retry_after_s, RESTS_AT_LEAST_S), str(error)
                 if isinstance(error, Broken):  # perhaps over these very links: they must not be first for ever
@@ -174,13 +172,11 @@ class LinkChecks:
         looks.seen = dict.fromkeys(looks.seen, NOTHING_LEARNT)
         looks.outcomes = Counter(unbelievable=len(news))
         looks.rest_s = UNBELIEVABLE_REST_S
-        looks.error = f"{checker.name} calls most links dead, and one that surely lives as well: it is not believed"
+        looks.error = f"{checker.name} calls most links dead, but not one that surely lives alive: it is not believed"
 
     async def _tells_the_truth(self, checker: LinkChecker) -> bool:
         try:
             told = await checker.look([checker.known_alive])
-        except DatabaseUnavailable:
-            raise
         except Unavailable:
             return False
         return not told.get(checker.known_alive, Seen(LinkState.DEAD)).state.is_bad

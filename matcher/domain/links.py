@@ -52,9 +52,6 @@ TOLD_FOR = timedelta(days=29, hours=12)
 """What YouTube's API told is blanked when it has not been told anew for so long. Its terms say 30 days:
 https://developers.google.com/youtube/terms/developer-policies (III.E.4)."""
 
-SUSPICIOUS_LEAST = 5
-"""Of so many links in a row that were well, more than half do not go bad at once: who says so may be lying."""
-
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -108,6 +105,6 @@ def _doubled(first: timedelta, last: timedelta, times: int) -> timedelta:
 
 
 def is_suspicious(looks: Sequence[tuple[Link, Seen]]) -> bool:
-    """Too much went bad at once to be believed of who says so."""
+    """Most of what was well went bad at once, be it a single link: who says so may be lying."""
     well = [seen for link, seen in looks if not link.state.is_bad]
-    return len(well) >= SUSPICIOUS_LEAST and sum(seen.state.is_bad for seen in well) * 2 > len(well)
+    return sum(seen.state.is_bad for seen in well) * 2 > len(well)

@@ -16,6 +16,8 @@ CHANCE_OF_OTHERS = 0.5
 LIVE, COVER = 500, 700
 """Added to a song's number: no release has so many."""
 SILENT_SHARE = 0.03
+EXAMPLE = "3135556"
+"""A track that there always is: that of the documentation."""
 PREVIEW = "https://cdnt-preview.dzcdn.net/api/1/1/{key}.mp3?hdnea=exp=1738408232~acl=/api/1/1/{key}.mp3*~hmac=0"
 
 
@@ -40,6 +42,8 @@ class SimulatedDeezer(SimulatedProvider):
             return self._one(song_of_isrc(self.catalogue, asked.path.removeprefix("/track/isrc:")))
         if asked.path.startswith("/track/"):
             digits = asked.path.removeprefix("/track/")
+            if digits == EXAMPLE:
+                return json_reply(self._body(_filler(0)) | {"id": int(EXAMPLE), "readable": True})
             return self._one(song_of_id(self.catalogue, int(digits)) if digits.isdecimal() else None)
         return json_reply({"error": "Not Found"}, 404)
 
