@@ -51,7 +51,7 @@ async def follow_links(connection: Connection, release_id: int) -> list[Record]:
           UPDATE track_matches m SET dead_since = {HIDDEN_SINCE}
           FROM match_links l
           WHERE m.release_id = $1 AND l.url = m.match_url AND {IS_TOLD} AND m.dead_since IS DISTINCT FROM {HIDDEN_SINCE}
-          RETURNING m.id, m.track_index, m.sub_index, m.dead_since IS NOT NULL AS is_hidden, m.rejected
+          RETURNING m.id, m.dead_since IS NOT NULL AS is_hidden, m.rejected
         )
         SELECT * FROM changed ORDER BY id
         """,  # noqa: S608 - constants of ours

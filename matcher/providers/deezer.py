@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Protocol, assert_never, runtime_checkable
 
 from matcher.domain.scoring import score
+from matcher.domain.urls import deezer_url
 from matcher.errors import Broken, Unavailable
 from matcher.models import Candidate, Place, Release, Track
+from matcher.providers.bodies import TEXT_MAX, each_once, objects, seconds, text
 from matcher.providers.client import Client, Reply
-from matcher.providers.links import deezer_url
 from matcher.providers.searches import artist_of, plain, title_of
 
 NAME = "deezer"
@@ -22,7 +23,6 @@ FITS = 50.0
 """Least confidence of what an ISRC found: labels give some to another recording, and then the track is searched."""
 RESULTS_PER_SEARCH = 10
 CANDIDATES_MAX = 500
-TEXT_MAX = 500
 
 THROTTLED = frozenset({4, 700})
 """Quota (50 calls in 5 s), and busy."""
@@ -106,7 +106,7 @@ class Deezer:
         left = [query(track, release) for track in wanted if track.place not in fitted]
         for each in list(dict.fromkeys(filter(None, left)))[: CALLS_MAX - calls]:
             found += await self._search(each)
-        return each_once(found)
+        return each_once(found, CANDIDATES_MAX)
 
     async def _known_isrcs(self, release: Release) -> Mapping[Place, tuple[str, ...]]:
         try:
@@ -190,8 +190,7 @@ def query(track: Track, release: Release) -> str | None:
 
 def parse_search(body: Mapping[str, object]) -> tuple[Candidate, ...]:
     """What can be played of a page of results."""
-    data = body.get("data")
-    return each_once([*filter(None, map(_candidate, data[:CANDIDATES_MAX] if isinstance(data, list) else []))])
+    return each_once(filter(None, map(_candidate, objects(body, "data"))), CANDIDATES_MAX)
 
 
 def parse_track(body: Mapping[str, object], isrc_of: Place | None = None) -> tuple[Candidate, ...]:
@@ -200,42 +199,28 @@ def parse_track(body: Mapping[str, object], isrc_of: Place | None = None) -> tup
     return (found,) if found else ()
 
 
-def each_once(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The first of each URL: what was found by ISRC comes before what was searched."""
-    by_url: dict[str, Candidate] = {}
-    for each in candidates:
-        by_url.setdefault(each.url, each)
-    return tuple(by_url.values())[:CANDIDATES_MAX]
-
-
-def _candidate(track: object, isrc_of: Place | None = None) -> Candidate | None:
+def _candidate(track: Mapping[str, object], isrc_of: Place | None = None) -> Candidate | None:
     """None without an id or a title, and where nothing plays. A preview's URL lasts minutes: it is not kept."""
-    if not isinstance(track, dict) or track.get("readable") is False or not _text(track, "preview"):
+    if track.get("readable") is False or not text(track, "preview"):
         return None
     track_id, title = track.get("id"), " ".join(_title(track))[:TEXT_MAX]
     if type(track_id) is not int or not 0 < track_id < 10**12 or not title:
         return None
-    duration = track.get("duration")
     return Candidate(
         provider=NAME,
         platform=NAME,
         url=deezer_url(track_id),
         title=title,
-        duration_s=duration if type(duration) is int and 0 < duration < 24 * 3600 else None,
-        artist=_text(track.get("artist"), "name") or None,
-        album=_text(track.get("album"), "title") or None,
+        duration_s=seconds(track.get("duration")),
+        artist=text(track.get("artist"), "name") or None,
+        album=text(track.get("album"), "title") or None,
         isrc_of=isrc_of,
     )
 
 
 def _title(track: Mapping[str, object]) -> Iterator[str]:
     """`title` mostly holds the version as well."""
-    title, version = _text(track, "title") or _text(track, "title_short"), _text(track, "title_version")
+    title, version = text(track, "title") or text(track, "title_short"), text(track, "title_version")
     yield title
     if title and version not in title:
         yield version
-
-
-def _text(owner: object, key: str) -> str:
-    value = owner.get(key) if isinstance(owner, dict) else None
-    return value.strip()[:TEXT_MAX] if isinstance(value, str) else ""

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from matcher.domain.links import LinkState, Seen
 from matcher.domain.quota import Pace
+from matcher.domain.urls import deezer_url
 from matcher.errors import Broken
+from matcher.providers.bodies import member
 from matcher.providers.client import Client, Reply
-from matcher.providers.deezer import AWAY_AGAIN_S, NAME, NO_DATA, Answered, told, verdict
-from matcher.providers.links import deezer_url, playable
+from matcher.providers.deezer import AWAY_AGAIN_S, NAME, NO_DATA, told
+from matcher.providers.links import playable
 
 
 class DeezerLinks:
@@ -35,12 +37,11 @@ class DeezerLinks:
 
 def parse_track(reply: Reply) -> Seen:
     """Raises Unavailable where it says nothing of the track: throttled, failing, or another path than Deezer's."""
-    body = reply.body if isinstance(reply.body, dict) else {}
-    error = body.get("error")
-    if reply.status == 200 and isinstance(error, dict) and error.get("code") == NO_DATA:
+    error = member(reply.body, "error")
+    if reply.status == 200 and member(error, "code") == NO_DATA:
         return Seen(LinkState.DEAD)
-    if not isinstance(verdict(reply), Answered):
-        told(reply)
+    body = told(reply)
+    if body is None:
         raise Broken(f"Deezer: a track is answered with {reply.status} and {error!r:.100}", AWAY_AGAIN_S)
     if type(body.get("id")) is not int or not isinstance(body.get("readable"), bool):
         raise Broken("Deezer: an answer that is no track", AWAY_AGAIN_S)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from matcher.domain.urls import canonical_url
 from matcher.models import Candidate, Release, Track
+from matcher.providers.bodies import each_once, member, seconds, text
 
 NAME = "discogs_videos"
-TEXT_MAX = 500
 CANDIDATES_MAX = 500
 
 
@@ -31,17 +31,11 @@ def parse(body: Mapping[str, object]) -> tuple[Candidate, ...]:
     """The playable videos of a release body, each once; what is no video of a known platform is left out."""
     videos = body.get("videos")
     found = (_candidate(video) for video in (videos if isinstance(videos, list) else [])[:CANDIDATES_MAX])
-    by_url: dict[str, Candidate] = {}
-    for candidate in found:
-        if candidate:
-            by_url.setdefault(candidate.url, candidate)
-    return tuple(by_url.values())
+    return each_once(filter(None, found), CANDIDATES_MAX)
 
 
 def _candidate(video: object) -> Candidate | None:
-    if not isinstance(video, dict):
-        return None
-    playable = canonical_url(video.get("uri"))
+    playable = canonical_url(member(video, "uri"))
     if playable is None:
         return None
     platform, url = playable
@@ -49,17 +43,8 @@ def _candidate(video: object) -> Candidate | None:
         provider=NAME,
         platform=platform,
         url=url,
-        title=_text(video.get("title")),
-        duration_s=_duration(video.get("duration")),
-        description=_text(video.get("description")),
+        title=text(video, "title"),
+        duration_s=seconds(member(video, "duration")),
+        description=text(video, "description"),
         attached=True,
     )
-
-
-def _text(value: object) -> str:
-    return value.strip()[:TEXT_MAX] if isinstance(value, str) else ""
-
-
-def _duration(value: object) -> int | None:
-    """Discogs writes 0 where it does not know."""
-    return value if type(value) is int and 0 < value < 24 * 3600 else None

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from matcher.domain.urls import URL_MAX
 from matcher.errors import Broken, Unavailable
 from matcher.models import Candidate, Release, Track
+from matcher.providers.bodies import each_once, member, seconds_of_ms, text
 from matcher.providers.client import Client, Reply
 from matcher.providers.searches import Searches, queries_of
 
@@ -24,7 +25,6 @@ SEARCHES_MAX = 5
 """Per release: what its quota allows at once. The others wait for the next look at the release."""
 RESULTS_PER_SEARCH = 25
 CANDIDATES_MAX = 200
-TEXT_MAX = 500
 
 THROTTLED_AGAIN_S = 60.0
 """Some 20 calls a minute are allowed."""
@@ -56,7 +56,7 @@ class ITunes:
         queries = queries_of(wanted, release, SEARCHES_MAX)
         found = await self._searches.all_of(queries)
         self._searches.used(queries)
-        return each_once(found)
+        return each_once(found, CANDIDATES_MAX)
 
     async def _search(self, query: str) -> tuple[Candidate, ...]:
         asked = {"term": query, "media": "music", "entity": "song", "limit": str(RESULTS_PER_SEARCH)}
@@ -78,18 +78,10 @@ def answered(reply: Reply) -> object:
 
 def parse(body: object) -> tuple[Candidate, ...]:
     """The songs of a page of results that have a preview. Raises Broken where there is no list."""
-    results = body.get("results") if isinstance(body, dict) else None
+    results = member(body, "results")
     if not isinstance(results, list):
         raise Broken("iTunes: an answer without a list of results", AWAY_AGAIN_S)
-    return each_once([*filter(None, map(_candidate, results[:CANDIDATES_MAX]))])
-
-
-def each_once(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The first of each URL."""
-    by_url: dict[str, Candidate] = {}
-    for each in candidates:
-        by_url.setdefault(each.url, each)
-    return tuple(by_url.values())[:CANDIDATES_MAX]
+    return each_once(filter(None, map(_candidate, results)), CANDIDATES_MAX)
 
 
 def song_url(uri: object) -> str | None:
@@ -107,9 +99,9 @@ def song_url(uri: object) -> str | None:
 
 
 def _candidate(song: object) -> Candidate | None:
-    if not isinstance(song, dict) or song.get("kind") != "song" or not _text(song, "previewUrl"):
+    if member(song, "kind") != "song" or not text(song, "previewUrl"):
         return None
-    url, title, length = song_url(song.get("trackViewUrl")), _text(song, "trackName"), song.get("trackTimeMillis")
+    url, title = song_url(member(song, "trackViewUrl")), text(song, "trackName")
     if url is None or not title:
         return None
     return Candidate(
@@ -117,12 +109,7 @@ def _candidate(song: object) -> Candidate | None:
         platform=NAME,
         url=url,
         title=title,
-        duration_s=length / 1000 if type(length) is int and 0 < length < 24 * 3_600_000 else None,
-        artist=_text(song, "artistName") or None,
-        album=_text(song, "collectionName") or None,
+        duration_s=seconds_of_ms(member(song, "trackTimeMillis")),
+        artist=text(song, "artistName") or None,
+        album=text(song, "collectionName") or None,
     )
-
-
-def _text(song: Mapping[str, object], key: str) -> str:
-    value = song.get(key)
-    return value.strip()[:TEXT_MAX] if isinstance(value, str) else ""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from matcher.domain.urls import canonical_url, deezer_url, track_url
-
-__all__ = ["deezer_url", "playable"]
+from matcher.domain.urls import canonical_url, track_url
 
 
 def playable(uri: object) -> tuple[str, str] | None:

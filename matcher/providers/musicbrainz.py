@@ -16,6 +16,7 @@ from matcher.domain.scoring import score
 from matcher.errors import Broken
 from matcher.models import Candidate, Place, Release, Track
 from matcher.providers.batches import Batches
+from matcher.providers.bodies import TEXT_MAX, member, objects, seconds_of_ms, text
 from matcher.providers.client import Client, Reply
 from matcher.providers.links import playable
 
@@ -27,7 +28,6 @@ RELEASES_MAX = 3
 CANDIDATES_MAX = 500
 RECORDINGS_MAX = 1_000
 ISRCS_MAX = 10
-TEXT_MAX = 500
 RELEASES_KEPT = 64
 """So many releases' recordings are remembered until Deezer asks for their ISRCs."""
 
@@ -126,10 +126,10 @@ def answered(reply: Reply) -> object:
 def parse_links(body: object) -> dict[int, tuple[str, ...]]:
     """MusicBrainz releases of each Discogs release, from an answer for one URL (an object) or several (a list)."""
     found: dict[int, tuple[str, ...]] = {}
-    several = _objects(body, "urls")
+    several = objects(body, "urls")
     for url in several[:URLS_PER_CALL] if several else (body,):
-        release_id = DISCOGS_RELEASE.fullmatch(_text(url, "resource"))
-        mbids = (_text(_get(relation, "release"), "id") for relation in _objects(url, "relations"))
+        release_id = DISCOGS_RELEASE.fullmatch(text(url, "resource"))
+        mbids = (text(member(relation, "release"), "id") for relation in objects(url, "relations"))
         if release_id and (known := tuple(dict.fromkeys(mbid for mbid in mbids if MBID.fullmatch(mbid)))):
             found[int(release_id[1])] = known
     return found
@@ -139,28 +139,28 @@ def parse_release(body: object) -> tuple[Recording, ...]:
     """The tracks of all its media, in order; those without a title are left out."""
     recordings = (
         _recording(track)
-        for medium in _objects(body, "media")
-        for track in (_get(medium, "pregap"), *_objects(medium, "tracks"))
+        for medium in objects(body, "media")
+        for track in (member(medium, "pregap"), *objects(medium, "tracks"))
     )
     return tuple(each for each in recordings if each.title)[:RECORDINGS_MAX]
 
 
 def _recording(track: object) -> Recording:
-    recording = _get(track, "recording")
-    length = _get(track, "length") or _get(recording, "length")
-    links = (playable(_get(_get(each, "url"), "resource")) for each in _objects(recording, "relations") if _plays(each))
+    recording = member(track, "recording")
+    urls = (member(each, "url") for each in objects(recording, "relations") if _plays(each))
+    links = (playable(member(url, "resource")) for url in urls)
     return Recording(
-        title=_text(track, "title") or _text(recording, "title"),
+        title=text(track, "title") or text(recording, "title"),
         artist=_credit(track) or _credit(recording) or None,
-        duration_s=length / 1000 if type(length) is int and 0 < length < 24 * 3_600_000 else None,
-        isrcs=_isrcs(_get(recording, "isrcs")),
+        duration_s=seconds_of_ms(member(track, "length") or member(recording, "length")),
+        isrcs=_isrcs(member(recording, "isrcs")),
         links=tuple(dict.fromkeys(filter(None, links)))[:ISRCS_MAX],
     )
 
 
 def _plays(relation: object) -> bool:
-    kind = _get(relation, "type")
-    return isinstance(kind, str) and kind in TO_HEAR and _get(relation, "ended") is not True
+    kind = member(relation, "type")
+    return isinstance(kind, str) and kind in TO_HEAR and member(relation, "ended") is not True
 
 
 def _isrcs(value: object) -> tuple[str, ...]:
@@ -169,26 +169,13 @@ def _isrcs(value: object) -> tuple[str, ...]:
 
 
 def _credit(owner: object) -> str:
-    credits_ = _objects(owner, "artist-credit")[:50]
-    return "".join(_raw(each, "name") + _raw(each, "joinphrase") for each in credits_).strip()[:TEXT_MAX]
+    credits_ = objects(owner, "artist-credit")[:50]
+    return "".join(_unstripped(each, "name") + _unstripped(each, "joinphrase") for each in credits_).strip()[:TEXT_MAX]
 
 
-def _get(owner: object, key: str) -> object:
-    return owner.get(key) if isinstance(owner, dict) else None
-
-
-def _raw(owner: object, key: str) -> str:
-    value = _get(owner, key)
+def _unstripped(owner: object, key: str) -> str:
+    value = member(owner, key)
     return value[:TEXT_MAX] if isinstance(value, str) else ""
-
-
-def _text(owner: object, key: str) -> str:
-    return _raw(owner, key).strip()
-
-
-def _objects(owner: object, key: str) -> list[dict[str, object]]:
-    value = _get(owner, key)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 # --- what follows from them -----------------------------------------------------------------------------------------

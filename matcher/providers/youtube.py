@@ -15,6 +15,7 @@ from html import unescape
 from matcher.domain.urls import YOUTUBE_ID
 from matcher.errors import Broken, KeyRefused, Unavailable
 from matcher.models import Candidate, Release, Track
+from matcher.providers.bodies import TEXT_MAX, member
 from matcher.providers.client import Client, Reply
 from matcher.providers.searches import Searches, queries_of
 
@@ -65,7 +66,6 @@ REFUSALS = {
 
 COUNTRIES_LEAST = 125
 """Half of the world: shoppers may be anywhere, and what most of them cannot hear is no preview."""
-TEXT_MAX = 500
 
 
 @dataclass(slots=True)
@@ -156,10 +156,10 @@ def answered(reply: Reply) -> object:
 
 def _reasons(body: object) -> Iterator[str]:
     """Of its errors in the older way (`errors`) and the newer (`details`, `status`); both come together."""
-    error = _get(body, "error")
+    error = member(body, "error")
     yield _word(error, "status")
     for name in ("errors", "details"):
-        several = _get(error, name)
+        several = member(error, name)
         for each in several[:RESULTS_MAX] if isinstance(several, list) else []:
             yield _word(each, "reason")
 
@@ -238,26 +238,26 @@ def _items(body: object) -> list[object]:
 
 
 def _found_id(item: object) -> str | None:
-    if _word(_get(item, "snippet"), "liveBroadcastContent") in LIVE:
+    if _word(member(item, "snippet"), "liveBroadcastContent") in LIVE:
         return None
-    return _id(_get(_get(item, "id"), "videoId"))
+    return _id(member(member(item, "id"), "videoId"))
 
 
 def _video(item: object) -> Video | None:
-    video_id, snippet, status = _id(_get(item, "id")), _get(item, "snippet"), _get(item, "status")
+    video_id, snippet, status = _id(member(item, "id")), member(item, "snippet"), member(item, "status")
     if video_id is None:
         return None
-    details = _get(item, "contentDetails")
-    regions = _get(details, "regionRestriction")
+    details = member(item, "contentDetails")
+    regions = member(details, "regionRestriction")
     return Video(
         video_id=video_id,
         title=_text(snippet, "title"),
         channel=_text(snippet, "channelTitle") or None,
-        duration_s=parse_duration(_get(details, "duration")),
-        is_embeddable=_get(status, "embeddable") is not False,
+        duration_s=parse_duration(member(details, "duration")),
+        is_embeddable=member(status, "embeddable") is not False,
         is_public=_word(status, "privacyStatus") not in HIDDEN and _word(status, "uploadStatus") not in LOST,
-        allowed=_regions(_get(regions, "allowed")),
-        blocked=_regions(_get(regions, "blocked")) or frozenset(),
+        allowed=_regions(member(regions, "allowed")),
+        blocked=_regions(member(regions, "blocked")) or frozenset(),
         is_live=_word(snippet, "liveBroadcastContent") in LIVE,
     )
 
@@ -274,12 +274,8 @@ def _id(value: object) -> str | None:
     return value if isinstance(value, str) and YOUTUBE_ID.fullmatch(value) else None
 
 
-def _get(owner: object, key: str) -> object:
-    return owner.get(key) if isinstance(owner, Mapping) else None
-
-
 def _word(owner: object, key: str) -> str:
-    value = _get(owner, key)
+    value = member(owner, key)
     return value if isinstance(value, str) else ""
 
 
