@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from asyncpg import Record
 
@@ -32,9 +32,6 @@ HELD = """
   )
 """
 """Links that are still leased by this token."""
-
-RETOLD = "(t.title, t.duration) IS DISTINCT FROM (m.candidate_title, m.candidate_duration_s)"
-"""Of a match `m`: YouTube's API tells something else now (`t`)."""
 
 WITHOUT_DETAILS = """
   (SELECT jsonb_agg(reason || '{"detail": ""}' ORDER BY nth)
@@ -67,7 +64,7 @@ async def claim(connection: Connection, platform: str, limit: int, now: datetime
     What is due, or leased, further ahead than may be was written by a clock that was wrong: it is due now. One that no
     match leads to any more is forgotten, but for what is dead: that it is not to be suggested again.
     """
-    token = await connection.fetchval("SELECT gen_random_uuid()")
+    token = uuid4()
     rows = await connection.fetch(
         """
         UPDATE match_links l SET lease_token = $3, lease_until = $4::timestamptz + $5::interval
@@ -232,7 +229,8 @@ async def _retell(connection: Connection, release_id: int, looked: Sequence[Look
     rows = await connection.fetch(
         f"""
         WITH told AS (
-          SELECT m.id, t.title, t.duration, {RETOLD} AS is_news,
+          SELECT m.id, t.title, t.duration,
+                 (t.title, t.duration) IS DISTINCT FROM (m.candidate_title, m.candidate_duration_s) AS is_news,
                  m.candidate_title IS NOT NULL AND m.verified_at IS NULL AS is_judged_by_it
           FROM unnest($2::text[], $3::text[], $4::integer[]) AS t (url, title, duration)
           JOIN track_matches m ON m.match_url = t.url
