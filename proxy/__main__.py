@@ -23,6 +23,7 @@ from proxy.commands.demo import demo
 from proxy.commands.evaluate import Options, evaluate
 from proxy.commands.match import match
 from proxy.commands.serve import serve
+from proxy.commands.workers import seat
 from proxy.settings import Settings, SettingsError, read_environment, variables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,12 +58,17 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             return asyncio.run(bench(measurements(options)))
         case "backup" | "restore":
             return asyncio.run(copying(options, settings))
-    return serve(settings, read_settings, dump=not options.no_dump)
+    return serve(settings, read_settings, environment(), dump=not options.no_dump, place=options.as_worker)
+
+
+def environment() -> dict[str, str]:
+    """Raises SettingsError."""
+    return read_environment(ROOT, os.environ)
 
 
 def read_settings() -> Settings:
     """Raises SettingsError."""
-    return Settings.from_environment(read_environment(ROOT, os.environ))
+    return Settings.from_environment(environment())
 
 
 def copying(options: argparse.Namespace, settings: Settings) -> Coroutine[object, object, int]:
@@ -108,6 +114,8 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (without one: start the proxy)")
     start = commands.add_parser("serve", help="start the proxy")
     start.add_argument("--no-dump", action="store_true", default=argparse.SUPPRESS, help=no_dump)
+    start.add_argument("--as-worker", type=seat, help=argparse.SUPPRESS)  # as `serve` begins one for WORKERS
+    top.set_defaults(as_worker=None)
     commands.add_parser("test", help="run the test suite (./run test --fast leaves the slow ones out)")
     commands.add_parser("demo", help="the proxy against a simulated Discogs, offline")
     commands.add_parser("check", help="is everything there that the proxy needs? one line and one remedy each")

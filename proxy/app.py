@@ -25,6 +25,7 @@ from proxy.adapters.event_loop import measure_lag
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.metrics import Metrics
 from proxy.adapters.responses import ResponseStore
+from proxy.adapters.siblings import Siblings
 from proxy.adapters.upstream import Call, Upstream, sent_once
 from proxy.adapters.variants import Variants
 from proxy.adapters.webhook import Receiver
@@ -87,7 +88,14 @@ MIGRATION_POLL_S = 30.0
 log = structlog.get_logger()
 
 
-def make_app(settings: Settings, database: Database, admin_token: str, health: Health | None = None) -> web.Application:
+def make_app(
+    settings: Settings,
+    database: Database,
+    admin_token: str,
+    health: Health | None = None,
+    *,
+    siblings: Siblings | None = None,
+) -> web.Application:
     """The whole proxy, but for what belongs to the process: the database, the port, signals."""
     app = web.Application(middlewares=(*MIDDLEWARES, error_pages, operators_only))
     app[keys.SETTINGS] = settings
@@ -96,6 +104,8 @@ def make_app(settings: Settings, database: Database, admin_token: str, health: H
     app[keys.METRICS] = Metrics()
     database.on_acquired = app[keys.METRICS].database_wait.observe
     app[keys.HEALTH] = health or Health()
+    if siblings:
+        app[keys.SIBLINGS] = siblings
     app[keys.FAILING_PROVIDERS] = FailingProviders()
     app.on_response_prepare.append(on_prepare)
     app.cleanup_ctx.extend([upstream, services, webhooks, background])
@@ -414,16 +424,19 @@ async def webhooks(app: web.Application) -> AsyncIterator[None]:
 
 
 async def background(app: web.Application) -> AsyncIterator[None]:
-    """What runs beside the requests, by name."""
+    """What runs beside the requests, by name; of several processes behind a port the first one matches for all."""
+    is_first = keys.SIBLINGS not in app or app[keys.SIBLINGS].own == 1
     tasks: dict[str, Callable[[], Awaitable[None]]] = {
         "changes": app[keys.CHANGES].run,
-        "migration": lambda: migration(app),
         "demand": app[keys.DEMAND].run,
         "event loop": lambda: measure_lag(app[keys.METRICS].loop_lag.observe),
     }
+    if is_first:
+        tasks["migration"] = lambda: migration(app)
     if app[keys.SETTINGS].background_processing_enabled:
-        tasks["matcher"] = app[keys.MATCHER].run
-        tasks["links"] = app[keys.LINKS].run
+        if is_first:
+            tasks["matcher"] = app[keys.MATCHER].run
+            tasks["links"] = app[keys.LINKS].run
         tasks["scheduler"] = app[keys.SCHEDULER].run
     if keys.WEBHOOKS in app:
         tasks[WEBHOOKS] = app[keys.WEBHOOKS].run

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
 
 BACKOFF_S = (0.5, 2.0, 10.0, 60.0)
+STEADY_S = 300.0
+"""What worked so long and then died is begun again as soon as at first."""
+
 log = structlog.get_logger()
 
 
@@ -34,14 +38,18 @@ async def running(name: str, work: Callable[[], Awaitable[None]], health: Health
 
 
 async def _watched(name: str, work: Callable[[], Awaitable[None]], health: Health) -> None:
-    for restart in range(1_000_000_000):
+    failures = 0
+    while True:
+        began = time.monotonic()
         try:
             await work()
         except Exception as error:
             log.exception("background task died", task=name)
             health.degraded[name] = f"died: {type(error).__name__}"
-            health.restarts[name] = restart + 1
-            await asyncio.sleep(BACKOFF_S[min(restart, len(BACKOFF_S) - 1)])
+            health.restarts[name] = health.restarts.get(name, 0) + 1
+            failures = 0 if time.monotonic() - began >= STEADY_S else failures
+            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+            failures += 1
             health.degraded.pop(name, None)
         else:
             return

@@ -11,6 +11,7 @@ from matcher.link_checks import LinkChecks
 from matcher.pool import Matcher
 from proxy.adapters.changes import Changes
 from proxy.adapters.metrics import Metrics
+from proxy.adapters.siblings import Siblings
 from proxy.adapters.upstream import Trace, Upstream
 from proxy.audio_providers import Secrets
 from proxy.background import Health
@@ -69,6 +70,9 @@ REVIEW_PAGES = web.AppKey("review_pages", ReviewPages)
 STORES = web.AppKey("stores", StoreService)
 WEBHOOKS = web.AppKey("webhooks", WebhookService)
 """Only where there is a receiver."""
+
+SIBLINGS = web.AppKey("siblings", Siblings)
+"""Only where several processes share the port."""
 
 PROVIDER_SECRETS = web.AppKey[Secrets]("provider_secrets", dict)
 

@@ -133,6 +133,13 @@ def origin(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
+def no_redis(_: str) -> None:
+    raise ValueError(
+        "must be unset: this version has no response cache that several replicas share. They share the database, and "
+        "each keeps copies of its own in DATA_DIR"
+    )
+
+
 def path(value: str) -> Path:
     return Path(value).expanduser().absolute()
 

@@ -31,6 +31,7 @@ from proxy.setting_values import (
     header_value,
     milliseconds,
     network,
+    no_redis,
     number,
     one_of,
     origin,
@@ -103,8 +104,8 @@ class Settings:
     data_dir: Path = setting(
         "DATA_DIR", path, None, "folder of the embedded PostgreSQL and the response cache; unset: per user"
     )
-    redis_url: str | None = setting(
-        "REDIS_URL", url("redis", "rediss", "unix"), None, "response cache shared by several replicas", secret=True
+    redis_url: None = setting(
+        "REDIS_URL", no_redis, None, "refused: no response cache is shared by replicas yet", secret=True
     )
     admin_token: str | None = setting(
         "ADMIN_TOKEN",
@@ -188,7 +189,7 @@ class Settings:
         "YOUTUBE_API_URL", url("https", "http"), OFFICIAL_YOUTUBE_API_URL, "YouTube, with its path"
     )
     itunes_api_url: str = setting("ITUNES_API_URL", url("https", "http"), "https://itunes.apple.com", "iTunes")
-    workers: int = setting("WORKERS", number(1, 64), "1", "processes sharing the port")
+    workers: int = setting("WORKERS", number(1, 64), "1", "processes that share the port")
     tls_cert: Path | None = setting("TLS_CERT", existing_file, None, "certificate chain (PEM): serve https itself")
     tls_key: Path | None = setting("TLS_KEY", existing_file, None, "private key (PEM) of TLS_CERT")
     cors_origins: tuple[str, ...] = setting(
@@ -323,6 +324,19 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
     ):
         if (values[one] is None) != (values[other] is None):
             yield f"{one.upper()} and {other.upper()} must be set together"
+    if "youtube" in values["match_providers"] and not values["youtube_api_key"]:
+        yield "MATCH_PROVIDERS names youtube, but YOUTUBE_API_KEY is not set"
+    if values["own_front_end_view"] == "public" and not values["discogs_token"]:
+        yield "OWN_FRONT_END_VIEW is public, but DISCOGS_TOKEN, by which that front end is known, is not set"
+    if values["workers"] > 1 and os.name == "nt":
+        yield "WORKERS must be 1 here: Windows does not let processes share a port as we do"
+    if values["discogs_api_url"] == f"http://{values['host']}:{values['port']}":
+        yield "DISCOGS_API_URL is the proxy itself (HOST and PORT): it must be the upstream"
+    yield from _half_a_webhook(values)
+    yield from _repeated(values)
+
+
+def _half_a_webhook(values: Mapping[str, Any]) -> Iterator[str]:
     if values["webhook_secret"] and not values["webhook_url"]:
         yield "WEBHOOK_SECRET is set, but WEBHOOK_URL is not"
     if values["webhook_url"] and not values["webhook_secret"]:
@@ -330,13 +344,6 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
             "WEBHOOK_URL is set, but WEBHOOK_SECRET, by which the receiver knows our events, is not: "
             'make one with  echo "whsec_$(openssl rand -base64 32)"'
         )
-    if "youtube" in values["match_providers"] and not values["youtube_api_key"]:
-        yield "MATCH_PROVIDERS names youtube, but YOUTUBE_API_KEY is not set"
-    if values["own_front_end_view"] == "public" and not values["discogs_token"]:
-        yield "OWN_FRONT_END_VIEW is public, but DISCOGS_TOKEN, by which that front end is known, is not set"
-    if values["discogs_api_url"] == f"http://{values['host']}:{values['port']}":
-        yield "DISCOGS_API_URL is the proxy itself (HOST and PORT): it must be the upstream"
-    yield from _repeated(values)
 
 
 def _repeated(values: Mapping[str, Any]) -> Iterator[str]:

@@ -30,7 +30,7 @@ from proxy.adapters.postgres_folder import (
     running_server_dsn,
     take_lock,
 )
-from proxy.adapters.postgres_server import Server, end_orphan
+from proxy.adapters.postgres_server import MAX_CONNECTIONS, Server, end_orphan
 
 __all__ = [
     "ClusterNotOurs",
@@ -74,12 +74,14 @@ class EmbeddedPostgres:
         on_event: OnEvent = ignore,
         bin_dir: Path | None = None,
         allow_namespace: bool = True,
+        connections: int = MAX_CONNECTIONS,
     ) -> None:
         self.restarts = 0
         self._folder = PostgresFolder(data_dir.absolute())
         self._report = on_event
         self._bin_dirs = None if bin_dir is None else [bin_dir]
         self._allow_namespace = allow_namespace
+        self._connections = connections
         self._server: Server | None = None
         self._cleanup = AsyncExitStack()
 
@@ -109,7 +111,8 @@ class EmbeddedPostgres:
         await end_orphan(folder)
         remove_half_made(folder)
         rotate_log(folder)
-        server = Server(folder, choose_programs(folder, self._bin_dirs, allow_namespace=self._allow_namespace))
+        programs = choose_programs(folder, self._bin_dirs, allow_namespace=self._allow_namespace)
+        server = Server(folder, programs, self._connections)
         await make_cluster(folder, server.programs)
         cleanup.callback(remove_socket_folder, folder)
         make_socket_folder(folder, server.programs.launch.identity.outside)

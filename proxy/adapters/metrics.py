@@ -40,6 +40,12 @@ OTHER = "other"
 """The label of all stores that are not tracked: a crawler of names must not make a series of each."""
 
 
+def restarts_gauge(registry: CollectorRegistry) -> Gauge:
+    return Gauge(
+        "discogs_proxy_background_restarts", "Restarts of a background task that died.", ("task",), registry=registry
+    )
+
+
 @dataclass(slots=True)
 class Metrics:
     """Children are made once here, so that the first of a kind is an increase too, or by a bounded set of labels.
@@ -286,12 +292,7 @@ class Metrics:
         self.degraded = Gauge(
             "discogs_proxy_degraded", "1 while something is degraded, as /readyz tells.", ("reason",), registry=registry
         )
-        self.restarts = Gauge(
-            "discogs_proxy_background_restarts",
-            "Restarts of a background task that died.",
-            ("task",),
-            registry=registry,
-        )
+        self.restarts = restarts_gauge(registry)
         self.database_connections = Gauge(
             "discogs_proxy_database_connections",
             "Connections to PostgreSQL: used, idle, and most that there may be.",

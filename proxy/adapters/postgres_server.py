@@ -35,13 +35,13 @@ LEFTOVER_PATIENCE = 60.0
 STOP_SIGNALS = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
 """Fast shutdown; immediate shutdown, made good by a replay at the next start; what nobody can refuse."""
 
+MAX_CONNECTIONS = 100
 MAINTENANCE_DATABASE = "postgres"
 SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
     "unix_socket_permissions": "0700",
     "cluster_name": "discogs-proxy",
-    "max_connections": "100",
     "shared_buffers": "64MB",
     "max_wal_size": "256MB",
     "jit": "off",
@@ -67,8 +67,12 @@ NOT_YET = (OSError, asyncpg.OperatorInterventionError, asyncpg.PostgresConnectio
 """No socket yet, starting up, shutting down, hung up; TimeoutError is an OSError."""
 
 
-def options(folder: PostgresFolder) -> list[str]:
-    settings = {**SETTINGS, "unix_socket_directories": str(folder.socket_folder())}
+def options(folder: PostgresFolder, connections: int = MAX_CONNECTIONS) -> list[str]:
+    settings = {
+        **SETTINGS,
+        "max_connections": str(connections),
+        "unix_socket_directories": str(folder.socket_folder()),
+    }
     return ["-D", str(folder.cluster), *(f"--{name}={value}" for name, value in settings.items())]
 
 
@@ -82,6 +86,7 @@ class Server:
 
     folder: PostgresFolder
     programs: Programs
+    connections: int = MAX_CONNECTIONS
     process: subprocess.Popen[bytes] | None = None
     halted: bool = False
 
@@ -113,7 +118,7 @@ class Server:
 
     def _spawn(self) -> None:
         remove_stale_pid(self.folder)
-        arguments = options(self.folder)
+        arguments = options(self.folder, self.connections)
         self.process = self.programs.spawn("postgres", *arguments, folder=self.folder, death_signal=signal.SIGINT)
 
     async def _ready(self) -> bool:

@@ -10,7 +10,7 @@ import structlog
 
 from matcher.database import Database
 from proxy.adapters.backup import copy_before
-from proxy.adapters.database import BeforeMigration, connected
+from proxy.adapters.database import CONNECTIONS, BeforeMigration, connected
 from proxy.adapters.embedded_postgres import EmbeddedPostgres, running_server_dsn
 from proxy.background import Health, running
 from proxy.settings import Settings
@@ -19,6 +19,9 @@ MIGRATE_ANYWAY = (
     "Make room there, or write a copy elsewhere (./run backup FILE) and start once with ./run --no-dump, "
     "which changes the schema without a copy."
 )
+
+CONNECTIONS_BESIDE = 88
+"""Of commands, of whoever looks, and of those that PostgreSQL keeps for itself."""
 
 log = structlog.get_logger()
 
@@ -54,7 +57,7 @@ async def serving_dsn(settings: Settings, health: Health) -> AsyncIterator[str]:
     if settings.database_url:
         yield settings.database_url
         return
-    server = EmbeddedPostgres(settings.data_dir)
+    server = EmbeddedPostgres(settings.data_dir, connections=settings.workers * CONNECTIONS + CONNECTIONS_BESIDE)
     dsn = await server.start()
     try:
         async with running("postgres", server.supervise, health):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -14,9 +15,10 @@ from matcher.domain.quota import LIMITS, Daily
 from matcher.errors import DatabaseUnavailable
 from matcher.quota_store import left_today
 from proxy import keys
-from proxy.adapters import tracking
+from proxy.adapters import siblings, tracking
 from proxy.adapters.database import is_read_only
 from proxy.adapters.metrics import Metrics
+from proxy.domain.exposition import together
 from proxy.handlers.middleware import json_response
 
 REASONS = ("credential", "discogs", "budget", "database", "stores", "providers", "webhooks")
@@ -30,8 +32,18 @@ async def healthz(_: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """200 while shoppers can be served, with what is degraded and why: reads go on without the database."""
-    found = await degraded(request.app)
+    found = await degraded(request.app) | await degraded_elsewhere(request.app)
     return json_response({"status": "degraded" if found else "ready", "degraded": found})
+
+
+async def degraded_elsewhere(app: web.Application) -> dict[str, str]:
+    """By the processes that share the port: what they tell, and who of them tells nothing."""
+    if keys.SIBLINGS not in app:
+        return {}
+    found: dict[str, str] = {}
+    for number, told in (await app[keys.SIBLINGS].ask(siblings.DEGRADED)).items():
+        found |= {f"worker {number}": "does not answer"} if told is None else json.loads(told)
+    return found
 
 
 async def degraded(app: web.Application) -> dict[str, str]:
@@ -51,13 +63,23 @@ async def degraded(app: web.Application) -> dict[str, str]:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Prometheus' text format. The queue is counted now, the rest as it happened."""
-    measured = request.app[keys.METRICS]
+    """Prometheus' text format, of all processes that share the port."""
+    body = await exposed(request.app)
+    if keys.SIBLINGS in request.app:
+        others = request.app[keys.SIBLINGS]
+        told = {others.own: body} | await others.ask(siblings.METRICS)
+        body = together({str(number): text.decode() for number, text in sorted(told.items()) if text}).encode()
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+async def exposed(app: web.Application) -> bytes:
+    """Of this process. The queue is counted now, the rest as it happened."""
+    measured = app[keys.METRICS]
     try:
-        async with request.app[keys.DATABASE].connection() as connection:
+        async with app[keys.DATABASE].connection() as connection:
             await measure_queue(connection, measured)
             await measure_links(connection, measured)
-            await measure_quotas(connection, measured, request.app[keys.SETTINGS].audio_providers)
+            await measure_quotas(connection, measured, app[keys.SETTINGS].audio_providers)
     except DatabaseUnavailable:
         for metric in (
             *(measured.queue, measured.queue_age, measured.provider_quota),
@@ -65,17 +87,31 @@ async def metrics(request: web.Request) -> web.Response:
         ):
             metric.clear()
         measured.queue_parked.set(float("nan"))
-    reasons = await degraded(request.app)
+    reasons = await degraded(app)
     measured.degraded.clear()
     for reason in (*REASONS, *reasons):
         measured.degraded.labels(reason).set(reason in reasons)
-    measured.upstream_remaining.set(request.app[keys.UPSTREAM].remaining)
-    measured.upstream_limit.set(request.app[keys.UPSTREAM].limit)
-    for state, connections in request.app[keys.DATABASE].connections()._asdict().items():
+    measured.upstream_remaining.set(app[keys.UPSTREAM].remaining)
+    measured.upstream_limit.set(app[keys.UPSTREAM].limit)
+    for state, connections in app[keys.DATABASE].connections()._asdict().items():
         measured.database_connections.labels(state).set(connections)
-    for task, restarts in request.app[keys.HEALTH].restarts.items():
+    for task, restarts in app[keys.HEALTH].restarts.items():
         measured.restarts.labels(task).set(restarts)
-    return web.Response(body=generate_latest(measured.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+    return generate_latest(measured.registry)
+
+
+def siblings_app(app: web.Application) -> web.Application:
+    """What the other processes ask this one, by a socket of its own."""
+
+    async def own_metrics(_: web.Request) -> web.Response:
+        return web.Response(body=await exposed(app))
+
+    async def own_degraded(_: web.Request) -> web.Response:
+        return json_response(await degraded(app))
+
+    asked = web.Application()
+    asked.add_routes([web.get(siblings.METRICS, own_metrics), web.get(siblings.DEGRADED, own_degraded)])
+    return asked
 
 
 async def measure_queue(connection: Connection, measured: Metrics) -> None:

@@ -56,6 +56,14 @@ def test_a_wrong_value_names_itself_and_what_is_allowed(name: str, value: str, a
     assert allowed in message
 
 
+def test_a_setting_that_would_have_no_effect_is_refused() -> None:
+    message = problems(REDIS_URL="redis://:hunter2@cache")
+    assert message.startswith(
+        "REDIS_URL (its value is not shown): it must be unset: this version has no response cache"
+    )
+    assert "hunter2" not in message
+
+
 def test_all_problems_are_told_at_once() -> None:
     assert len(problems(PORT="x", WORKERS="0", LOG_LEVEL="loud").splitlines()) == 3
 
