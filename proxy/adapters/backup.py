@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -453,10 +453,12 @@ def left_out(header: Header, here: dict[str, TableHead]) -> tuple[str, ...]:
 # --- copies before something is changed ---------------------------------------------------------------------------
 
 
-async def copy_before(what: str, dsn: str, folder: Path, *, way_on: str) -> Path | None:
+async def copy_before(
+    what: str, dsn: str, folder: Path, *, way_on: str, on_begin: Callable[[Path], None] = lambda _: None
+) -> Path | None:
     """A backup in `folder` before `what` (a word for its name); the last KEPT_COPIES of them stay. None: no data.
 
-    Raises DatabaseUnusable, which ends with `way_on`.
+    `on_begin` is told of one that is written now. Raises DatabaseUnusable, which ends with `way_on`.
     """
     try:
         with explained():
@@ -466,6 +468,7 @@ async def copy_before(what: str, dsn: str, folder: Path, *, way_on: str) -> Path
                 make_private(folder)
                 await refuse_full_disk(connection, folder)
                 path = folder / f"before-{what}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.backup"
+                on_begin(path)
                 await write(connection, path, force=False, progress=lambda _: None)
         prune(folder, what)
     except BackupFailed as error:

@@ -32,10 +32,11 @@ def copies_folder(settings: Settings) -> Path:
 
 
 def copied_first(settings: Settings, dsn: str) -> BeforeMigration:
+    def tell(file: Path) -> None:
+        log.info("the schema changes: data is copied first", file=str(file))
+
     async def copy() -> None:
-        log.info("the schema changes: data is copied first", folder=str(copies_folder(settings)))
-        path = await copy_before("migration", dsn, copies_folder(settings), way_on=MIGRATE_ANYWAY)
-        log.info("copied before the schema changes", file=str(path) if path else "nothing: there was no data")
+        await copy_before("migration", dsn, copies_folder(settings), way_on=MIGRATE_ANYWAY, on_begin=tell)
 
     return copy
 

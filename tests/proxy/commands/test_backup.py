@@ -131,7 +131,9 @@ async def test_a_start_after_an_update_copies_first_and_stops_where_it_cannot(
     async with proxy_process(tmp_path / "log", **environment):
         (copy,) = files(tmp_path / "backups")
         told = (json.loads(line) for line in (tmp_path / "log").read_text().splitlines())
-        assert str(copy) in [line.get("file") for line in told if line["event"] == "copied before the schema changes"]
+        assert str(copy) in [
+            line.get("file") for line in told if line["event"] == "the schema changes: data is copied first"
+        ]
 
 
 async def test_a_newer_schema_is_refused_at_the_start_and_by_restore(filled_dsn: str, tmp_path: Path) -> None:
