@@ -20,6 +20,7 @@ from proxy.adapters.embedded_postgres import running_server_dsn
 from proxy.adapters.lanes import Lanes
 from proxy.adapters.upstream import Answer, Call, Trace, Upstream
 from proxy.app import DEFAULT_BUDGET_GROUP, operator_credential
+from proxy.commands.database import copied_first
 from proxy.domain.budget import Budget, Lane
 from proxy.domain.compare import Difference, Kind, bodies, headers
 from proxy.domain.credentials import masked, without_credentials
@@ -44,9 +45,11 @@ FAILED = 2
 async def compare(settings: Settings, paths: Sequence[str], proxy: str | None) -> int:
     """The exit code: 1 when something differs that should not, 2 when something could not be compared."""
     proxy_url = proxy or own_url(settings)
+    # On this machine a certificate proves nothing, and it is for the name that shops use.
+    connector = aiohttp.TCPConnector(ssl=proxy is not None)
     authorization = os.environ.get(AUTHORIZATION, "").strip()
     worst = 0
-    async with direct_upstream(settings) as upstream, aiohttp.ClientSession() as session:
+    async with direct_upstream(settings) as upstream, aiohttp.ClientSession(connector=connector) as session:
         for path in paths:
             target = target_of(path, settings)
             print(f"GET {shown_target(target)}")
@@ -91,7 +94,8 @@ async def direct_upstream(settings: Settings) -> AsyncIterator[Upstream]:
         budget_log = None
         if dsn := settings.database_url or running_server_dsn(settings.data_dir):
             try:
-                database = await stack.enter_async_context(connected(dsn, connections=1))
+                before = copied_first(settings, dsn)
+                database = await stack.enter_async_context(connected(dsn, connections=1, before_migration=before))
                 budget_log = BudgetLog(database, settings.budget_group or DEFAULT_BUDGET_GROUP)
             except DatabaseUnusable as error:
                 print(

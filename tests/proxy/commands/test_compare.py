@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import pytest
 
 from proxy.commands.compare import own_url, shown_target, target_of
 from proxy.settings import Settings
 from tests.conftest import STORE, StartProxy
 from tests.origin import running_origin
-from tests.process import run_command
+from tests.process import proxy_process, run_command
+from tests.proxy.adapters.databases import connection_to, files, fill
 from tests.simulated_discogs import SimulatedDiscogs
+from tests.test_containers import certificate
 
 KEY = {"DISCOGS_CONSUMER_KEY": "op-key", "DISCOGS_CONSUMER_SECRET": "hunter2"}
 
@@ -102,6 +107,28 @@ async def test_direct_calls_are_counted_with_those_of_the_proxy(
     )
     response, _ = await proxy.get("/labels/1")
     assert int(response.headers["X-Discogs-Ratelimit-Remaining"]) <= 25 - 2 * len(paths)
+
+
+async def test_a_database_is_copied_before_compare_changes_its_schema(database_dsn: str, tmp_path: Path) -> None:
+    async with connection_to(database_dsn) as connection:
+        await fill(connection, 0)
+        await connection.execute("UPDATE schema_state SET digest = 'of an older one'")
+    async with running_origin() as discogs, running_origin() as proxy:
+        environment = {"DISCOGS_API_URL": discogs.url, "DATABASE_URL": database_dsn, "DATA_DIR": str(tmp_path)}
+        await run_command("compare", "--proxy", proxy.url, "/x", **environment)
+    assert len(files(tmp_path / "backups")) == 1
+
+
+async def test_the_proxy_of_these_settings_is_asked_whoever_its_certificate_is_for(
+    tmp_path: Path, database_dsn: str
+) -> None:
+    async with running_origin() as discogs:
+        discogs.body, discogs.headers = b'{"id": 1}', {"Content-Type": "application/json"}
+        settings = {"DISCOGS_API_URL": discogs.url, "DATABASE_URL": database_dsn, "DATA_DIR": str(tmp_path)}
+        settings |= certificate(tmp_path)
+        async with proxy_process(tmp_path / "log", **settings) as proxy:
+            shown = await run_command("compare", "/artists/1", PORT=str(urlsplit(proxy.url).port), **settings)
+    assert "  proxy   200" in shown.stdout, shown.stdout + shown.stderr
 
 
 @pytest.mark.parametrize(
