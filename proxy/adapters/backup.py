@@ -291,7 +291,7 @@ async def load_locked(
         async with without_keys(connection, keys):
             for table in header.tables:
                 if table.name in aside and table.name in here:
-                    await put_in_place(connection, table, here[table.name])
+                    await take_from_beside(connection, table, here[table.name])
         await set_sequences(connection, tables, footer)
         await renew_versions(connection)
     if is_older:
@@ -377,7 +377,7 @@ def beside(table: TableHead) -> str:
     return f"restored_{table.name}"
 
 
-async def put_in_place(connection: Connection, table: TableHead, here: TableHead) -> None:
+async def take_from_beside(connection: Connection, table: TableHead, here: TableHead) -> None:
     columns = ", ".join(f'"{column}"' for column in table.columns if column in here.columns)
     own_wins = "ON CONFLICT DO NOTHING" if table.name in OWN_WINS else ""
     await connection.execute(
