@@ -173,7 +173,7 @@ def explained() -> Iterator[None]:
 
 
 def encode(value: Header | Footer) -> bytes:
-    return json.dumps(asdict(value), default=dict).encode()
+    return json.dumps(asdict(value)).encode()
 
 
 def parse_header(data: bytes) -> Header:
