@@ -112,9 +112,13 @@ class Database:
 
 @contextmanager
 def outages() -> Iterator[None]:
+    """Who is cancelled stays so, also where it is the giving back that fails: somebody waits for his end."""
     try:
         yield
     except OUTAGES as error:
         if isinstance(error, ValueError):  # asyncpg's DataError is an InterfaceError too: an argument of ours is wrong
             raise
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error
         raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error

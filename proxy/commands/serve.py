@@ -118,7 +118,7 @@ async def _serve_by_several(settings: Settings, environment: Mapping[str, str], 
 async def _work(settings: Settings, read: Read, place: Siblings) -> None:
     """By one of several processes, until told, or until the one that began it is gone."""
     told = _signals()
-    asyncio.get_running_loop().add_reader(PIPE, told.stop.set)
+    _stop_without_parent(told.stop)
     tls, dsn = _tls(settings), settings.database_url
     if dsn is None:
         raise DatabaseUnusable("DATABASE_URL is needed by a process that another one begins")
@@ -129,6 +129,16 @@ async def _work(settings: Settings, read: Read, place: Siblings) -> None:
                 await _site(runner, settings, tls, reuse_port=True).start()
             async with answering(siblings_app(app), socket_of(place.folder, place.own)):
                 await _until_told(app, read, told)
+
+
+def _stop_without_parent(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def parent_is_gone() -> None:
+        loop.remove_reader(PIPE)  # its end can be read for ever
+        stop.set()
+
+    loop.add_reader(PIPE, parent_is_gone)
 
 
 def _site(runner: Runner, settings: Settings, tls: ssl.SSLContext | None, *, reuse_port: bool = False) -> web.TCPSite:
