@@ -164,10 +164,12 @@ async def decided_since(
     seen: int,
     own: int,
     track: tuple[int | None, int | None] | None = None,
+    but_by: str | None = None,
 ) -> PastDecision | None:
     """What was decided last after decision `seen`, before the `own` decisions made just now.
 
-    Of a release as a whole, or of a `track` (its index and that of its sub-track), what concerns it.
+    Of a release as a whole, or of a `track` (its index and that of its sub-track), what concerns it. Those that
+    `but_by` made do not count.
     """
     row = await connection.fetchrow(
         """
@@ -175,6 +177,7 @@ async def decided_since(
         FROM match_decisions
         WHERE release_id = $1 AND id > $2
           AND ($3 OR match_id IS NULL OR (track_index IS NOT DISTINCT FROM $4 AND sub_index IS NOT DISTINCT FROM $5))
+          AND decided_by IS DISTINCT FROM $7
         ORDER BY id DESC OFFSET $6 LIMIT 1
         """,
         release_id,
@@ -182,5 +185,6 @@ async def decided_since(
         track is None,
         *(track or (None, None)),
         own,
+        but_by,
     )
     return PastDecision(*row) if row else None

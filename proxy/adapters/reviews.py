@@ -210,6 +210,7 @@ async def queue_state(connection: Connection, release_id: int) -> QueueState:
 class ToldDecision(NamedTuple):
     """The last decision about a match, or about a release as a whole, with the names of what it was about."""
 
+    id: int
     release_id: int
     match_id: int | None
     action: str
@@ -225,7 +226,7 @@ async def last_decisions(
     """About each of some matches, or about a release as a whole."""
     rows = await connection.fetch(
         """
-        SELECT DISTINCT ON (d.match_id) d.release_id, d.match_id, d.action, d.decided_by, d.decided_at,
+        SELECT DISTINCT ON (d.match_id) d.id, d.release_id, d.match_id, d.action, d.decided_by, d.decided_at,
                coalesce(nullif(concat_ws(' ', track ->> 'position', track ->> 'title'), ''), 'a track'),
                coalesce(nullif(concat_ws(' – ', r.artist, r.title), ''), 'release ' || d.release_id)
         FROM match_decisions d

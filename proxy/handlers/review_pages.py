@@ -106,7 +106,7 @@ async def undo_all(request: web.Request) -> web.Response:
     release_id, form, caller = _release_id(request), await form_of(request), request[keys.CALLER]
     ids = ids_from(form.get("matches", ""))
     try:
-        body = await request.app[keys.REVIEW].undo_all(ids, caller.name, caller)
+        body = await request.app[keys.REVIEW].undo_all(ids, caller.name, caller, seen_from(form.get("seen")))
     except ProxyError as error:
         return await _release(request, release_id, form.get("at"), error)
     request[keys.AUDITED] = {"decided_by": caller.name, "changed": body["changed"]}

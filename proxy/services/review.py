@@ -12,7 +12,7 @@ import orjson
 
 from matcher import decision_store, decisions, review_view, store
 from matcher.database import Connection, Database
-from matcher.decisions import Decided
+from matcher.decisions import Decided, DecidedRelease
 from matcher.errors import DatabaseUnavailable, NoSuchMatch, Undecidable
 from matcher.models import Action
 from matcher.review_view import PastDecision, ReviewedMatch
@@ -99,12 +99,14 @@ class ReviewService:
             now = await review_view.match(connection, decided.match_id)
         return self._decided(decided, now)
 
-    async def undo_all(self, match_ids: Sequence[int], by: str, caller: Caller) -> Json:
-        """Take the last decision of each back, or of none; all are of one release."""
+    async def undo_all(self, match_ids: Sequence[int], by: str, caller: Caller, seen: int | None = None) -> Json:
+        """Take the last decision of each back, or of none; all are of one release. What others decided since stays."""
         async with self._transaction() as connection:
             for match_id in match_ids:
                 await _must_sell(connection, caller.stores, await decision_store.release_of(connection, match_id))
             undone = await decisions.undo_all(connection, match_ids, by)
+            for each in undone:
+                await _others_must_not_have_decided(connection, each, seen, by)
         for release_id in {each.release_id for each in undone if each.changed}:
             self.on_decided(release_id)
         return {"changed": any(each.changed for each in undone)}
@@ -117,8 +119,7 @@ class ReviewService:
             await _must_be_known(connection, release_id)
             decided = await DECIDE_RELEASE[action](connection, release_id, by)
             if seen is not None and decided.changed:
-                own = max(1, len(decided.matches)) if action in EACH_MATCH else 1
-                _must_be_latest(await review_view.decided_since(connection, release_id, seen, own))
+                await _must_know_the_last(connection, action, decided, seen, by)
             now = [await review_view.match(connection, each.match_id) for each in decided.matches]
             if action in REJECTING and self.record_rejected:
                 for each in decided.matches:
@@ -179,11 +180,36 @@ async def _must_be_new(connection: Connection, decided: Decided, seen: int | Non
     _must_be_latest(await review_view.decided_since(connection, decided.release_id, seen, 1, track))
 
 
-def _must_be_latest(other: PastDecision | None) -> None:
+async def _others_must_not_have_decided(connection: Connection, undone: Decided, seen: int | None, by: str) -> None:
+    """Raises Conflict: who takes back his own decision takes back no later one of somebody else."""
+    if seen is None or not undone.changed:
+        return
+    track = (undone.track_index, undone.sub_index)
+    other = await review_view.decided_since(connection, undone.release_id, seen, 0, track, but_by=by)
+    _must_be_latest(other, NOT_UNDONE)
+
+
+async def _must_know_the_last(
+    connection: Connection, action: ReleaseAction, decided: DecidedRelease, seen: int, by: str
+) -> None:
+    """Raises Conflict where somebody decided anything of the release after what `seen` tells."""
+    if action is ReleaseAction.UNDO_NO_AUDIO:
+        other = await review_view.decided_since(connection, decided.release_id, seen, 0, but_by=by)
+        _must_be_latest(other, NOT_UNDONE)
+        return
+    own = max(1, len(decided.matches)) if action in EACH_MATCH else 1
+    _must_be_latest(await review_view.decided_since(connection, decided.release_id, seen, own))
+
+
+NOT_KEPT = "your decision was not kept"
+NOT_UNDONE = "nothing was taken back"
+
+
+def _must_be_latest(other: PastDecision | None, but: str = NOT_KEPT) -> None:
     """Raises Conflict."""
     if other is not None:
         what = "this release" if other.match_id is None else "this track's match"
-        raise Conflict(f"{other.decided_by} {VERBS[other.action]} {what} meanwhile: your decision was not kept.")
+        raise Conflict(f"{other.decided_by} {VERBS[other.action]} {what} meanwhile: {but}.")
 
 
 def _match(match: ReviewedMatch) -> Json:

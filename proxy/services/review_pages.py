@@ -142,6 +142,8 @@ class Told:
     decided_by: str
     what: str
     match_ids: Sequence[int]
+    seen: int
+    """The last one of them."""
 
 
 FetchRelease = Callable[[int], Awaitable[FetchedRelease]]
@@ -219,7 +221,8 @@ class ReviewPages:
                 return None
         first, ids = found[0], [each.match_id for each in found if each.match_id is not None]
         named = f"{len(ids)} tracks of {first.release}" if len(ids) > 1 else f"{first.track} of {first.release}"
-        return Told(first.release_id, first.action, first.decided_by, named if ids else first.release, ids)
+        what, seen = named if ids else first.release, max(each.id for each in found)
+        return Told(first.release_id, first.action, first.decided_by, what, ids, seen)
 
     async def _known(self, stored: StoredFacts) -> tuple[Facts, Sequence[Track], str | None]:
         """Facts and tracks; of a release that is not kept Discogs is asked, and nothing of it is kept."""

@@ -250,6 +250,58 @@ async def test_an_outdated_decision_is_not_kept(proxy: Proxy) -> None:
     assert [each["decided_by"] for each in told["decisions"]] == ["anna"]
 
 
+async def test_what_is_told_to_be_undone_is_ones_own_decision_and_nothing_later(proxy: Proxy) -> None:
+    match = (await matches(proxy))[0]
+    release_id, decide = match["release_id"], f"/admin/matches/{match['id']}"
+    form: dict[str, object] = {"release": release_id, "pending": 1}
+    undo_approval = await notice_of(proxy, await send(proxy, f"{decide}/approve", form, "anna"), "anna")
+    undo_rejection = await notice_of(proxy, await send(proxy, f"{decide}/reject", form, "boris"), "boris")
+    response, body = await send(proxy, *undo_approval, "anna")
+    assert response.status == 409
+    assert "boris rejected this track&#39;s match meanwhile: nothing was taken back." in body
+    response, _ = await send(proxy, *undo_rejection, "boris")
+    assert response.status == 303
+    _, told = await ask(proxy, "GET", f"/api/admin/releases/{release_id}/decisions")
+    done = [(each["decided_by"], each["action"]) for each in told["decisions"]]
+    assert done == [("boris", "undo"), ("boris", "reject"), ("anna", "approve")]
+
+
+async def test_that_there_is_no_audio_is_taken_back_by_who_said_it_and_not_what_another_said_since(
+    proxy: Proxy,
+) -> None:
+    release_id = (await matches(proxy))[0]["release_id"]
+    path, form = f"/admin/releases/{release_id}", {"pending": "1"}
+    undo = await notice_of(proxy, await send(proxy, f"{path}/no-audio", dict(form), "anna"), "anna")
+    await send(proxy, f"{path}/undo-no-audio", dict(form), "boris")
+    await send(proxy, f"{path}/no-audio", dict(form), "boris")
+    response, body = await send(proxy, *undo, "anna")
+    assert response.status == 409
+    assert "boris said that there is no audio, ever, for this release meanwhile: nothing was taken back." in body
+
+
+async def test_who_decides_a_track_twice_takes_both_back_one_after_the_other(proxy: Proxy) -> None:
+    match = (await matches(proxy))[0]
+    release_id = match["release_id"]
+    url = f"/admin/releases/{release_id}/tracks/{match['track_index']}/match"
+    approved = await send(proxy, f"/admin/matches/{match['id']}/approve", {"release": release_id})
+    undo_approval = await notice_of(proxy, approved)
+    undo_url = await notice_of(proxy, await send(proxy, url, {"url": "https://a.example/b"}))
+    for undo in (undo_url, undo_approval):
+        response, _ = await send(proxy, *undo)
+        assert response.status == 303
+    assert match["id"] in [each["id"] for each in await matches(proxy)]
+
+
+async def notice_of(
+    proxy: Proxy, answer: tuple[aiohttp.ClientResponse, str], who: str = "anna"
+) -> tuple[str, dict[str, object]]:
+    """What the button of the notice sends that tells of a decision made just now."""
+    _, body = await seen(proxy, answer[0].headers["Location"], who)
+    found = re.search(r'data-notice>.*?action="([^"]+)" data-act="undo">(.*?)</form>', body, re.DOTALL)
+    assert found
+    return found[1], dict(FIELD.findall(found[2]))
+
+
 async def test_a_reviewer_reviews_what_his_stores_sell_and_nothing_else(proxy: Proxy) -> None:
     match = (await matches(proxy))[0]
     _, body = await seen(proxy, "/admin/review", "carl")
