@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Health:
-    """What is degraded now, by name, and how often each background task was restarted."""
+    """What is degraded now, by name, and how often each background task was restarted, 0 included."""
 
     degraded: dict[str, str] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
@@ -28,6 +28,7 @@ class Health:
 @contextlib.asynccontextmanager
 async def running(name: str, work: Callable[[], Awaitable[None]], health: Health) -> AsyncIterator[None]:
     """`work` runs while the context is open, and is cancelled and awaited at its end."""
+    health.restarts[name] = 0
     task = asyncio.create_task(_watched(name, work, health), name=name)
     try:
         yield

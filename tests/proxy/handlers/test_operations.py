@@ -31,6 +31,13 @@ async def test_requests_and_calls_are_counted(proxy: Proxy, discogs: SimulatedDi
     assert 'discogs_proxy_upstream_calls_total{lane="shopper",outcome="2xx"} 1.0' in text
 
 
+async def test_a_task_that_never_died_has_a_series_so_that_an_alert_sees_the_first_death(proxy: Proxy) -> None:
+    _, body = await proxy.get("/metrics")
+    found = re.findall(r'background_restarts\{task="([^"]+)"\} (\S+)', body.decode())
+    assert ("demand", "0.0") in found
+    assert {restarts for _, restarts in found} == {"0.0"}
+
+
 async def test_what_came_of_each_provider_is_counted(start_proxy: StartProxy, discogs: SimulatedDiscogs) -> None:
     proxy = await start_proxy(YOUTUBE_API_KEY="hunter2", MATCH_PROVIDERS="discogs_videos")
     await proxy.get(f"/users/{STORE}/inventory")
