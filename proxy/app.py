@@ -326,7 +326,10 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         app[keys.QUEUE] = QueueService(database, wake)
         app[keys.NUMBERS] = Numbers(database, demand, discogs_api)
         app[keys.REVIEW_PAGES] = ReviewPages(
-            database, releases.fetch_for_matching, content_max_age_s=settings.content_max_age_ms / 1000
+            database,
+            releases.fetch_for_matching,
+            content_max_age_s=settings.content_max_age_ms / 1000,
+            approval=settings.approval_threshold,
         )
         yield
     await app[keys.INVENTORY].stop()

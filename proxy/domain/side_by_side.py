@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from matcher.domain.verdict import DOUBTS, DURATION_SLACK_S, DURATION_SLACK_SHARE, SURE_WITHOUT_DURATION
 from matcher.domain.words import LONG_ENOUGH, fold, likeness
 
 
@@ -119,3 +120,31 @@ def _in_words(name: str) -> str:
     if bare.startswith(UNCHECKED):
         return f"without a duration to check it by: {bare.removeprefix(UNCHECKED)}"
     return IN_WORDS.get(bare, bare)
+
+
+# --- why a person is asked ----------------------------------------------------------------------------------------
+
+
+def waits_for(
+    confidence: float | None, reasons: object, ours_s: float | None, theirs_s: float | None, *, approval: float
+) -> str | None:
+    """What keeps a match from being approved by itself, as the gates of matcher/domain/verdict.py do.
+
+    How well it fits other tracks is not kept: that is it where nothing else is. None: an old system found it.
+    """
+    found = [each for each in reasons if isinstance(each, Mapping)] if isinstance(reasons, Sequence) else []
+    if confidence is None or not found:
+        return None
+    if confidence < approval:
+        return f"less than {approval:g} % sure"
+    if doubt := next((_why(each)[1] for each in found if each.get("name") in DOUBTS), None):
+        return f"{doubt.text}: {doubt.detail}" if doubt.detail else doubt.text
+    if ours_s is not None and theirs_s is not None:
+        is_far = abs(ours_s - theirs_s) > max(DURATION_SLACK_S, DURATION_SLACK_SHARE * ours_s)
+        return "the durations are far apart" if is_far else FITS_ANOTHER
+    is_attached = any(each.get("name") == ATTACHED for each in found)
+    return FITS_ANOTHER if is_attached and confidence >= SURE_WITHOUT_DURATION else "a duration is not known"
+
+
+ATTACHED = "attached to the release"
+FITS_ANOTHER = "it fits another track of the release nearly as well"

@@ -26,7 +26,7 @@ from proxy.domain.asked import encoded_cursor
 from proxy.domain.lifetimes import window
 from proxy.domain.players import Player, image_of, link_of, player_of
 from proxy.domain.review_pages import PAGE_SIZE, AskedReleases, Did, Place, Tab
-from proxy.domain.side_by_side import Durations, Why, Word, durations, marked, whys
+from proxy.domain.side_by_side import Durations, Why, Word, durations, marked, waits_for, whys
 from proxy.domain.wire import BrokenBody, decode_json
 from proxy.errors import Degraded, NotFound
 
@@ -85,6 +85,8 @@ class Candidate:
     durations: Durations
     whys: Sequence[Why]
     runner_up: RunnerUp | None
+    waits_for: str | None
+    """Why it is a person's to approve, where it is."""
 
     @property
     def is_pending(self) -> bool:
@@ -157,6 +159,8 @@ class ReviewPages:
     database: Database
     fetch_release: FetchRelease
     content_max_age_s: float
+    approval: float
+    """From this confidence (0–100) a match is approved without a person."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def listed(self, asked: AskedReleases, caller: Caller) -> ReviewList:
@@ -196,7 +200,7 @@ class ReviewPages:
             is_known = await store.is_known(connection, release_id)
             place = at or await reviews.place_of(connection, release_id)
         facts, tracks, trouble = await self._known(stored)
-        views = _track_views(facts, tracks, matches)
+        views = _track_views(facts, tracks, matches, self.approval)
         return ReleasePage(
             facts,
             state,
@@ -326,7 +330,9 @@ def _picture(images: object) -> str | None:
 # --- its tracks ---------------------------------------------------------------------------------------------------
 
 
-def _track_views(facts: Facts, tracks: Sequence[Track], matches: Sequence[ReviewedMatch]) -> list[TrackView]:
+def _track_views(
+    facts: Facts, tracks: Sequence[Track], matches: Sequence[ReviewedMatch], approval: float
+) -> list[TrackView]:
     by_track: dict[tuple[int, int | None], list[ReviewedMatch]] = {}
     for each in matches:
         if each.track_index is not None:
@@ -338,13 +344,20 @@ def _track_views(facts: Facts, tracks: Sequence[Track], matches: Sequence[Review
         if (index, sub_index) not in known
     ]
     return [
-        _track_view(facts, track, by_track.get((track.track_index, track.sub_index), []), is_listed=track not in lost)
+        _track_view(
+            track,
+            [
+                _candidate(facts, track, each, approval)
+                for each in by_track.get((track.track_index, track.sub_index), ())
+            ],
+            is_listed=track not in lost,
+        )
         for track in (*tracks, *lost)
     ]
 
 
-def _track_view(facts: Facts, track: Track, matches: Sequence[ReviewedMatch], *, is_listed: bool) -> TrackView:
-    candidates = [_candidate(facts, track, each) for each in sorted(matches, key=lambda each: -(each.confidence or 0))]
+def _track_view(track: Track, found: Sequence[Candidate], *, is_listed: bool) -> TrackView:
+    candidates = sorted(found, key=lambda each: -(each.match.confidence or 0))
     live = [each for each in candidates if each.match.status != MatchStatus.REJECTED and not each.match.dead_since]
     said = [each.match.candidate_title for each in live if each.match.candidate_title]
     return TrackView(
@@ -357,17 +370,19 @@ def _track_view(facts: Facts, track: Track, matches: Sequence[ReviewedMatch], *,
     )
 
 
-def _candidate(facts: Facts, track: Track, match: ReviewedMatch) -> Candidate:
+def _candidate(facts: Facts, track: Track, match: ReviewedMatch, approval: float) -> Candidate:
     explained = (track.title, track.whole, *track.artists, facts.artist, facts.title)
     duration_s = track.duration_s or parse_duration(match.duration)
+    reasons = orjson.loads(match.reasons)
     return Candidate(
         match,
         marked(match.candidate_title, explained) if match.candidate_title else (),
         link_of(match.match_url),
         player_of(match.match_url),
         durations(duration_s, match.candidate_duration_s),
-        whys(orjson.loads(match.reasons)),
+        whys(reasons),
         _runner_up(match.runner_up),
+        waits_for(match.confidence, reasons, duration_s, match.candidate_duration_s, approval=approval),
     )
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.domain.side_by_side import durations, marked, whys
+from proxy.domain.side_by_side import durations, marked, waits_for, whys
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,28 @@ def test_reasons_are_told_in_words_the_weightiest_first() -> None:
         ("duration near", "slightly", True),
     ]
     assert whys("nonsense") == []
+
+
+ATTACHED = {"name": "attached to the release", "weight": -0.5, "detail": ""}
+AGREES = {"name": "title and duration", "weight": 2.5, "detail": ""}
+LACKS = {"name": "version missing", "weight": -1.0, "detail": "live"}
+
+
+@pytest.mark.parametrize(
+    ("confidence", "reasons", "ours", "theirs", "told"),
+    [
+        (84.9, [AGREES], 200, 200, "less than 85 % sure"),
+        (99.0, [AGREES, LACKS], 200, 200, "version missing: live"),
+        (99.0, [AGREES], 200, 211, "the durations are far apart"),
+        (99.0, [AGREES], None, 211, "a duration is not known"),
+        (99.0, [AGREES, ATTACHED], None, 211, "it fits another track of the release nearly as well"),
+        (94.0, [AGREES, ATTACHED], None, 211, "a duration is not known"),
+        (99.0, [AGREES], 200, 210, "it fits another track of the release nearly as well"),
+        (99.0, [], 200, 200, None),
+        (None, [AGREES], 200, 200, None),
+    ],
+)
+def test_what_keeps_a_match_from_being_approved_by_itself_is_told(
+    confidence: float | None, reasons: list[object], ours: float | None, theirs: float | None, told: str | None
+) -> None:
+    assert waits_for(confidence, reasons, ours, theirs, approval=85) == told

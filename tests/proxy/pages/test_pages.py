@@ -185,6 +185,16 @@ async def test_a_decision_leads_on_until_nothing_is_pending(proxy: Proxy) -> Non
     assert "Nothing waits for you" in body
 
 
+async def test_a_sure_match_that_waits_for_a_person_says_why(proxy: Proxy) -> None:
+    sure = [each for each in await matches(proxy) if each["confidence"] > 95]
+    assert sure
+    for match in sure:
+        _, body = await seen(proxy, f"/admin/releases/{match['release_id']}")
+        shown = re.search(rf"{match['confidence']:.1f} %</strong> sure\s+· waits for you: (.+)", body)
+        assert shown
+        assert shown[1] != "less than 85 % sure"
+
+
 async def test_repeated_taps_are_one_decision(proxy: Proxy) -> None:
     match = (await matches(proxy))[0]
     form: dict[str, object] = {"release": match["release_id"], "seen": 0, "pending": 1}
