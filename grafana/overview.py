@@ -56,7 +56,7 @@ IS_IT_WELL = Row(
         stat(
             "How many processes answer?",
             "Processes that Prometheus scraped last time.",
-            "count (discogs_proxy_build_info)",
+            "count (discogs_proxy_build_info) or vector(0)",
             steps=((None, RED), (1, GREEN)),
         ),
         stat(
@@ -111,6 +111,13 @@ IS_IT_WELL = Row(
         ),
     ),
 )
+
+MOST_ASKED_FOR = f"topk({MOST_SHOWN}, sum by (store) ({increase('requests_total', OF_A_STORE)}))"
+
+
+def of_those(expr: str) -> str:
+    return f"({expr}) and on (store) {MOST_ASKED_FOR}"
+
 
 WHAT_IT_SAVES = Row(
     "What does it save?",
@@ -179,26 +186,28 @@ WHAT_IT_SAVES = Row(
             f"The {MOST_SHOWN} stores with the most requests in the time shown; `other` stores are not tracked.",
             "store",
             (
-                Column("requests", f"topk({MOST_SHOWN}, sum by (store) ({increase('requests_total', OF_A_STORE)}))"),
-                Column("answers at hand", hit_rate(OF_A_STORE, "store"), "percentunit", 1, SHARES),
+                Column("requests", MOST_ASKED_FOR),
+                Column("answers at hand", of_those(hit_rate(OF_A_STORE, "store")), "percentunit", 1, SHARES),
                 Column(
                     "calls spared",
-                    reduction(OF_A_STORE, "store", "store_upstream_calls_total"),
+                    of_those(reduction(OF_A_STORE, "store", "store_upstream_calls_total")),
                     "percentunit",
                     1,
                     SHARES,
                 ),
                 Column(
                     "95 of 100 load within",
-                    "histogram_quantile(0.95, sum by (le, store) "
-                    f"({increase('inventory_load_seconds_bucket', OF_A_STORE)}))",
+                    of_those(
+                        "histogram_quantile(0.95, sum by (le, store) "
+                        f"({increase('inventory_load_seconds_bucket', OF_A_STORE)}))"
+                    ),
                     "s",
                     2,
                     LATENCY,
                 ),
                 Column(
                     "oldest listing",
-                    shared("listing_age_seconds", "", "store"),
+                    of_those(shared("listing_age_seconds", "", "store")),
                     "s",
                     0,
                     ((None, GREEN), (NEARING_S, AMBER), (SIX_HOURS_S, RED)),

@@ -62,13 +62,18 @@ SHARE_WITH_AUDIO = f"{shared('queue_releases', MATCHED)} / sum ({shared('queue_r
 def reduction(labels: str = "", by: str = "", upstream: str = "upstream_calls_total", over: str = WHOLE) -> str:
     groups = f" by ({by})" if by else ""
     called, spared = increase(upstream, labels, over), increase("client_calls_total", labels, over)
-    return f"1 - sum{groups} ({called}) / sum{groups} ({spared})"
+    return f"1 - {_share(called, spared, groups)}"
 
 
 def hit_rate(labels: str = "", by: str = "", over: str = WHOLE) -> str:
     groups, told = f" by ({by})" if by else "", f"{labels}, {ANSWERED}" if labels else ANSWERED
     hits = increase("requests_total", told.replace(ANSWERED, 'source="hit"'), over)
-    return f"sum{groups} ({hits}) / sum{groups} ({increase('requests_total', told, over)})"
+    return _share(hits, increase("requests_total", told, over), groups)
+
+
+def _share(part: str, whole: str, groups: str) -> str:
+    """0 where there is nothing of the part yet: such a series begins with the first."""
+    return f"(sum{groups} ({part}) or 0 * sum{groups} ({whole})) / sum{groups} ({whole})"
 
 
 def mean(metric: str, labels: str = "") -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from grafana.dashboards import DASHBOARDS, FOLDER, written
+from grafana.queries import MOST_SHOWN
 from proxy.adapters.metrics import Metrics
+from tests.test_demo_watched import filled, installed
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
@@ -61,3 +65,37 @@ def test_no_panel_overlaps_another() -> None:
             assert not cells & taken
             assert place["x"] + place["w"] <= 24
             taken |= cells
+
+
+OF_STORES = (
+    ("requests_total", 'source="hit"'),
+    ("requests_total", 'source="miss"'),
+    ("client_calls_total", ""),
+    ("store_upstream_calls_total", 'lane="check"'),
+    ("inventory_load_seconds_bucket", 'le="1.0"'),
+    ("inventory_load_seconds_bucket", 'le="+Inf"'),
+    ("listing_age_seconds", ""),
+)
+
+
+def test_a_table_of_stores_has_no_more_rows_than_it_says(tmp_path: Path) -> None:
+    """Each of its columns, by a real Prometheus, of more stores than are shown; one has no hit and needed no call."""
+    table = next(each for each in DASHBOARDS["overview"]["panels"] if each["type"] == "table")
+    series = [
+        {"series": f'discogs_proxy_{metric}{{store="s{store:02}", {labels}}}', "values": f"0+{store + 1}x60"}
+        for metric, labels in OF_STORES
+        for store in range(MOST_SHOWN + 2)
+        if store < MOST_SHOWN or labels not in ('source="hit"', 'lane="check"')
+    ]
+    wanted = [
+        {
+            "expr": f"count by (kind) (label_replace({expr}, 'kind', '$1', 'store', '(s).*'))",
+            "eval_time": "10m",
+            "exp_samples": [{"labels": '{kind="s"}', "value": MOST_SHOWN}],
+        }
+        for expr in (filled(target["expr"]) for target in table["targets"])
+    ]
+    asked = tmp_path / "asked.yml"
+    asked.write_text(json.dumps({"tests": [{"interval": "15s", "input_series": series, "promql_expr_test": wanted}]}))
+    told = subprocess.run([installed("promtool"), "test", "rules", asked], capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
