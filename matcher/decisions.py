@@ -54,7 +54,7 @@ from matcher.decision_store import (
 )
 from matcher.errors import Undecidable
 from matcher.models import Action
-from matcher.queue_store import Priority
+from matcher.queue_store import Priority, match_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ async def _reject(connection: Connection, track: HeldTrack, match_id: int, by: s
     await record(connection, track, Action.REJECT, row, by, same)
     await verify(connection, same, by, AS_REJECTED)
     await settle(connection, track, row)
-    await queue_again(connection, [track.release_id])
+    await match_again(connection, track.release_id)
     return _decided(track, row, changed=True)
 
 

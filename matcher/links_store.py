@@ -18,7 +18,7 @@ from matcher.database import Connection
 from matcher.domain.links import CLOCKS_DIFFER, SCHEDULED_MOST, Link, LinkState, Seen
 from matcher.domain.urls import spelling
 from matcher.hidden_store import HIDDEN_SINCE, IS_TOLD
-from matcher.queue_store import Priority
+from matcher.queue_store import match_again
 
 LEASE = timedelta(minutes=10)
 """A link whose looker died is due again after this; a batch ends well before it."""
@@ -220,7 +220,7 @@ async def _follow(connection: Connection, release_id: int, *, is_another: bool =
     gave_way = await hidden_store.make_room(connection, revived)
     await store.refresh_has_audio(connection, release_id)
     if hidden or gave_way or is_another:
-        await _match_again(connection, release_id)
+        await match_again(connection, release_id)
     return len(hidden), len(revived) - gave_way
 
 
@@ -248,23 +248,6 @@ async def _retell(connection: Connection, release_id: int, looked: Sequence[Look
         told_at,
     )
     return any(row["is_to_be_judged_again"] for row in rows)
-
-
-async def _match_again(connection: Connection, release_id: int) -> None:
-    """A job that is under way may have looked before: it has lost its lease, and is done again."""
-    await connection.execute(
-        """
-        UPDATE match_queue SET
-          status = 'queued', not_before = now(), enqueued_at = now(), parked_since = NULL, answers = NULL,
-          priority = CASE status WHEN 'processing' THEN priority ELSE $2 END,
-          place = CASE status WHEN 'processing' THEN place ELSE 0 END,
-          attempts = CASE status WHEN 'processing' THEN greatest(attempts - 1, 0) ELSE 0 END,
-          lease_token = NULL, lease_until = NULL
-        WHERE release_id = $1 AND status IN ('matched', 'unmatched', 'processing') AND no_audio_since IS NULL
-        """,
-        release_id,
-        int(Priority.HISTORY),
-    )
 
 
 # --- what YouTube's API told --------------------------------------------------------------------------------------

@@ -134,6 +134,30 @@ async def enqueue(
     return sum(row["is_new"] for row in rows)
 
 
+async def match_again(connection: Connection, release_id: int) -> None:
+    """Behind everything that is asked for, as what it has, or may have, is another now.
+
+    A job that is under way may have looked before: it has lost its lease, and is done again. One that waits for a
+    provider is done at once with what is known, as what is stored has to change; it waits again after that.
+    """
+    await connection.execute(
+        """
+        UPDATE match_queue SET
+          status = 'queued', not_before = now(), parked_since = NULL, lease_token = NULL, lease_until = NULL,
+          answers = CASE status WHEN 'queued' THEN answers END,
+          enqueued_at = CASE status WHEN 'queued' THEN enqueued_at ELSE now() END,
+          priority = CASE WHEN status IN ('queued', 'processing') THEN priority ELSE $2 END,
+          place = CASE WHEN status IN ('queued', 'processing') THEN place ELSE 0 END,
+          request_id = CASE WHEN status IN ('queued', 'processing') THEN request_id END,
+          attempts = CASE status WHEN 'queued' THEN attempts WHEN 'processing' THEN greatest(attempts - 1, 0) ELSE 0 END
+        WHERE release_id = $1 AND no_audio_since IS NULL
+          AND (status IN ('matched', 'unmatched', 'processing') OR (status = 'queued' AND parked_since IS NOT NULL))
+        """,
+        release_id,
+        int(Priority.HISTORY),
+    )
+
+
 async def claim(connection: Connection, limit: int) -> list[Job]:
     """Lease up to `limit` jobs, soonest first. Jobs whose worker died are freed first."""
     await _free_expired(connection)

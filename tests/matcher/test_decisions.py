@@ -14,7 +14,7 @@ from matcher.database import Connection, Database
 from matcher.decisions import Decided, DecidedRelease
 from matcher.domain.metadata import metadata
 from matcher.domain.urls import spelling
-from matcher.errors import NoSuchMatch, Undecidable
+from matcher.errors import LeaseLost, NoSuchMatch, Undecidable
 from matcher.models import Action, ProcessingStatus
 from matcher.queue_store import Priority
 from matcher.store import StoredBody
@@ -163,10 +163,11 @@ async def test_decisions_and_jobs_on_one_release_do_not_deadlock(database_dsn: s
                 jobs = await queue_store.claim(connection, 1)
             for job in jobs:
                 body = release_body(job.release_id)
-                async with database.transaction() as connection:
-                    await queue_store.decide(connection, job, ProcessingStatus.MATCHED, "f")
-                    facts, stored = metadata(body), StoredBody(encoded(body), NOW)
-                    await store.persist(connection, job, facts, stored, [judged("a", 0, url=C)])
+                facts, stored = metadata(body), StoredBody(encoded(body), NOW)
+                with contextlib.suppress(LeaseLost):  # a match was rejected meanwhile
+                    async with database.transaction() as connection:
+                        await queue_store.decide(connection, job, ProcessingStatus.MATCHED, "f")
+                        await store.persist(connection, job, facts, stored, [judged("a", 0, url=C)])
 
         async def flip(release_id: int) -> None:
             for playable in (("youtube", A), ("youtube", B), ("youtube", C)):
@@ -264,6 +265,18 @@ async def test_a_rejection_queues_the_release_behind_all_others(database: Databa
     await decide(database, decisions.reject, await id_of(database, A))
     found = await row(database, 1)
     assert (found["status"], found["priority"]) == ("queued", int(Priority.HISTORY))
+
+
+async def test_a_job_that_is_under_way_while_a_match_is_rejected_is_done_again(database: Database) -> None:
+    """It may have looked before, and would store nothing for the track."""
+    await persist(database, 1, judged("a", 0, url=A))
+    await enqueue(database, 1, fingerprint="changed")
+    job = await claim_one(database)
+    await decide(database, decisions.reject, await id_of(database, A))
+    with pytest.raises(LeaseLost):
+        async with database.transaction() as connection:
+            await queue_store.decide(connection, job, ProcessingStatus.MATCHED, "f")
+    assert (await row(database, 1))["status"] == "queued"
 
 
 # --- a whole release ----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from matcher import queue_store, store
+from matcher import decisions, queue_store, store
 from matcher.database import Connection, Database
 from matcher.domain.retry import WITHOUT_AFTER_S
 from matcher.domain.verdict import Thresholds
@@ -385,3 +385,20 @@ async def test_odd_and_long_tracklists_are_decided(stage: Stage, titles: list[st
     outcome = await stage.run(Source("one"), many, later_s=6, anew=True)
     assert outcome
     assert outcome.result in ("cached", "unmatched")
+
+
+async def test_the_next_best_takes_the_place_of_what_a_person_rejects_while_a_provider_is_awaited(stage: Stage) -> None:
+    one, two = (
+        Source("one", (TITLES[0], f"{TITLES[0]} (Again)")),
+        Source("two", error=Unavailable("two: refused", 3600)),
+    )
+    await stage.run(one, two)
+    ((match_id, url),) = await stage.sql("SELECT id, match_url FROM track_matches")
+    async with stage.database.transaction() as connection:
+        await decisions.reject(connection, int(str(match_id)), "anna")
+    outcome = await stage.run(one, two)
+    assert outcome, "nobody waits for the other provider before that"
+    live = await stage.sql("SELECT match_url FROM track_matches WHERE NOT rejected")
+    assert len(live) == 1
+    assert live != [(url,)]
+    assert (outcome.result, len(one.asked)) == ("parked", 1), "what has been answered is kept"
