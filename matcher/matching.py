@@ -91,7 +91,7 @@ class Matching:
                 standing,
                 _runner_up(looked_at, confidences[track], candidate),
             )
-            for (track, candidate), standing in zip(pairs, standings(rivals, pairs), strict=True)
+            for (track, candidate), standing in zip(pairs, standings(confidences, rivals, pairs), strict=True)
         )
 
     def _confidences(self, candidate: Candidate) -> array[float]:

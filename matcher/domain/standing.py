@@ -1,7 +1,8 @@
 """How a pair stands among all pairs of its release: alone with its track, or beside others that fit as well.
 
 One candidate is one track at most. So a pair that was chosen is likelier than it looks by itself, and less likely where
-its candidate fits another track, or another candidate its track. Of candidates attached to the release only.
+its candidate fits another track, or another candidate its track. What that is worth is known of candidates attached to
+the release only.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ CERTAIN = 1e-6
 """Odds are looked at no further than this: nothing is surer."""
 
 
-def standings(confidences: Sequence[Sequence[float]], pairs: Sequence[tuple[int, int]]) -> list[Standing]:
-    """Of the chosen `pairs` (row, column)."""
-    rows = [_two_best(row) for row in confidences]
+def standings(
+    confidences: Sequence[Sequence[float]], rivals: Sequence[Sequence[float]], pairs: Sequence[tuple[int, int]]
+) -> list[Standing]:
+    """Of the chosen `pairs` (row, column). `rivals` are the same confidences, 0 where a candidate rivals no other."""
+    rows = [_two_best(row) for row in rivals]
     columns = [_two_best(column) for column in zip(*confidences, strict=True)]
     return [Standing(_other(columns[column], row), _other(rows[row], column)) for row, column in pairs]
 

@@ -85,6 +85,9 @@ RUNNER_UP_GAP = 20.0
 
 
 def fits_no_other_track(match: Match) -> bool:
+    """Unless its ISRC tells which of them it is."""
+    if match.candidate.isrc_of == match.track.place:
+        return True
     return match.score.confidence - match.standing.other_track >= RUNNER_UP_GAP
 
 

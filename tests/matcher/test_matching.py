@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from matcher.domain.tracklist import parse_release
 from matcher.domain.urls import spelling
+from matcher.domain.verdict import Persist, Thresholds, judge
 from matcher.explain import as_table
 from matcher.matching import CANDIDATES_LEAST, FLOOR, Matching, affordable, match_release
 from matcher.models import Candidate, Release, Said, Track
@@ -31,6 +32,19 @@ def test_one_video_is_never_two_tracks() -> None:
     track = {"position": "A", "type_": "track", "title": "Morning Signal", "duration": "6:02"}
     body = release_body(1, videos=1, tracklist=[track, track | {"position": "B"}])
     assert len(match_release(parse_release(body), parse(body))) == 1
+
+
+@pytest.mark.parametrize(("isrc_of", "approved"), [(None, False), ("0", True)])
+@pytest.mark.parametrize("attached", [True, False])
+def test_what_fits_two_tracks_alike_is_for_a_person_to_approve_unless_its_isrc_tells(
+    isrc_of: str | None, approved: bool, attached: bool
+) -> None:
+    track = {"type_": "track", "title": "Untitled", "duration": "3:00"}
+    release = parse_release({"id": 1, "artists": [{"name": "X"}], "tracklist": [track, track]})
+    found = Candidate("p", "deezer", "https://x", "Untitled", 180, artist="X", attached=attached, isrc_of=isrc_of)
+    verdict = judge(match_release(release, [found]), Thresholds(50, 85))
+    assert isinstance(verdict, Persist)
+    assert [each.approved for each in verdict.matches] == [approved]
 
 
 def test_what_is_hardly_likely_is_no_match() -> None:

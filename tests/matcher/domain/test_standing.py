@@ -13,11 +13,16 @@ ATTACHED = Candidate("p", "youtube", "https://x", "Song", attached=True)
 
 
 def test_the_next_best_of_row_and_column_are_found() -> None:
-    assert standings([[90, 20], [60, 80], [10, 0]], [(0, 0), (1, 1)]) == [Standing(60, 20), Standing(20, 60)]
+    found = [[90, 20], [60, 80], [10, 0]]
+    assert standings(found, found, [(0, 0), (1, 1)]) == [Standing(60, 20), Standing(20, 60)]
+
+
+def test_what_rivals_no_candidate_may_still_fit_another_track() -> None:
+    assert standings([[90, 20], [60, 80]], [[0, 20], [0, 80]], [(0, 0), (1, 1)]) == [Standing(60, 20), Standing(20, 0)]
 
 
 def test_the_only_pair_has_none_beside_it() -> None:
-    assert standings([[90]], [(0, 0)]) == [Standing(0, 0)]
+    assert standings([[90]], [[90]], [(0, 0)]) == [Standing(0, 0)]
 
 
 def test_a_chosen_pair_is_surer_the_less_its_candidate_fits_another_track() -> None:
