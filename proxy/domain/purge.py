@@ -44,6 +44,10 @@ def parse_purge(asked: Mapping[str, object]) -> tuple[Purge, bool]:
             return PurgeStore(username.lower()), soft
         case {"path": str(path)} if path.startswith("/") and "?" not in path and _is_text(path):
             return PurgePath(path), soft
+        case {"store": str(username)} if username:
+            raise BadRequest("A store is named by its username at Discogs, or by its alias.")
+        case {"path": str(path)} if path:
+            raise BadRequest("A path begins with / and has no query, like /masters/5.")
     raise BadRequest(ADVICE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -12,9 +13,10 @@ from matcher.queue_view import claimable
 from proxy import keys
 from proxy.adapters.tracking import HOURS_KEPT
 from proxy.domain.asked import whole_number
-from proxy.domain.purge import parse_purge
+from proxy.domain.purge import Purge, PurgeStore, parse_purge
 from proxy.domain.wire import BrokenBody, decode_json
 from proxy.errors import BadRequest, Degraded
+from proxy.handlers.admin_stores import username_from
 from proxy.handlers.middleware import json_response
 
 DRAIN_S = 25.0
@@ -83,10 +85,16 @@ async def metrics(request: web.Request) -> web.Response:
 async def purge(request: web.Request) -> web.Response:
     """Drop what is kept of a release, a store or a path; softly (the default) it still serves while Discogs fails."""
     asked = json_object(await request.read())
-    what, soft = parse_purge(asked)
+    what, soft = purge_of(request, asked)
     dropped = await request.app[keys.PURGE].purge(what, soft=soft)
     request[keys.AUDITED] = {"what": asked, "dropped": dropped}
     return json_response({"soft": soft, "dropped": dropped})
+
+
+def purge_of(request: web.Request, asked: Mapping[str, object]) -> tuple[Purge, bool]:
+    """What, and whether softly; a store by its username or alias. Raises BadRequest."""
+    what, soft = parse_purge(asked)
+    return (PurgeStore(username_from(request, what.username)) if isinstance(what, PurgeStore) else what), soft
 
 
 async def migrate_inventory_system(request: web.Request) -> web.Response:

@@ -13,10 +13,10 @@ from proxy.adapters.tracking import HOURS_KEPT
 from proxy.domain.asked import release_id_from, whole_number
 from proxy.domain.budget import Lane
 from proxy.domain.known_stores import asked_stores
-from proxy.domain.purge import parse_purge
 from proxy.domain.queue import asked_jobs
 from proxy.domain.review_pages import local_path
 from proxy.errors import BadRequest, Degraded, ProxyError
+from proxy.handlers.admin import purge_of
 from proxy.handlers.admin_stores import SYNC_S, needs_the_database, username_from
 from proxy.handlers.middleware import json_response
 from proxy.handlers.pages import Handler, form_of, page, see
@@ -182,7 +182,7 @@ async def purge(request: web.Request) -> web.Response:
     """Shown at once: what was dropped cannot be told from the caches afterwards."""
     form = await form_of(request)
     try:
-        what, soft = parse_purge(_asked_purge(form))
+        what, soft = purge_of(request, _asked_purge(form))
         dropped = await request.app[keys.PURGE].purge(what, soft=soft)
     except ProxyError as error:
         return await _cache(request, error=error)

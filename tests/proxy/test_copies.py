@@ -184,6 +184,13 @@ async def purge(proxy: Proxy, asked: object, token: str = ADMIN_TOKEN) -> tuple[
     return response.status, json.loads(body)
 
 
+async def test_a_store_is_purged_by_its_alias_too(start_proxy: StartProxy) -> None:
+    proxy = await start_proxy(STORES=f"shop={STORE}")
+    await proxy.get(INVENTORY)
+    status, told = await purge(proxy, {"store": "Shop", "soft": False})
+    assert (status, told) == (200, {"soft": False, "dropped": {"answers": 1, "listings": 0}})
+
+
 async def test_a_hard_purge_drops_and_says_what(proxy: Proxy, discogs: SimulatedDiscogs) -> None:
     await proxy.get(INVENTORY)
     await proxy.get(f"{INVENTORY}?page=2")

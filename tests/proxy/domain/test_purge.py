@@ -29,10 +29,7 @@ def test_what_can_be_asked(asked: dict[str, object], what: Purge, soft: bool) ->
         {"release": 0},
         {"release": 2**40},
         {"store": ""},
-        {"store": "a/b"},
         {"store": 1},
-        {"path": "masters/1"},
-        {"path": "/masters/1?x"},
         {"release": 1, "store": "a"},
         {"release": 1, "soft": "no"},
         {"release": 1, "other": 2},
@@ -40,4 +37,17 @@ def test_what_can_be_asked(asked: dict[str, object], what: Purge, soft: bool) ->
 )
 def test_anything_else_is_refused_with_advice(asked: dict[str, object]) -> None:
     with pytest.raises(BadRequest, match="release"):
+        parse_purge(asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"path": "masters/1"}, "A path begins with / and has no query"),
+        ({"path": "/masters/1?x"}, "A path begins with / and has no query"),
+        ({"store": "a/b"}, "A store is named by its username"),
+    ],
+)
+def test_what_is_wrong_with_a_name_or_path_is_told(asked: dict[str, object], told: str) -> None:
+    with pytest.raises(BadRequest, match=told):
         parse_purge(asked)

@@ -346,6 +346,7 @@ async def test_a_reviewer_reviews_what_his_stores_sell_and_nothing_else(proxy: P
         ("/admin/purge", {"kind": "all", "what": "x"}, 400),
         ("/admin/purge", {"kind": "release", "what": "x"}, 400),
         ("/admin/purge", {"kind": "path", "what": "x"}, 400),
+        ("/admin/purge", {"kind": "store", "what": "a/b"}, 400),
     ],
 )
 async def test_what_cannot_be_done_is_told_on_a_page(
@@ -355,6 +356,7 @@ async def test_what_cannot_be_done_is_told_on_a_page(
     response, body = await send(proxy, path, form, "admin")
     assert response.status == status
     assert 'role="alert"' in body
+    assert "{" not in body, "who fills in a form knows nothing of JSON"
 
 
 @pytest.mark.parametrize("query", ["tab=odd", "cursor=!", f"q={'a' * 201}"])
