@@ -52,9 +52,9 @@ KEY = {
 
 # What is there may hold texts that no jsonb can: such a listing is not found by its words.
 SAID = r"""
-  concat_ws(' ', r.artist, r.title, r.catno, replace(r.catno, ' ', '')) || ' ' || coalesce((
+  concat_ws(' ', r.artist, r.title, r.catno, regexp_replace(r.catno, '[^[:alnum:]]+', '', 'g')) || ' ' || coalesce((
     SELECT concat_ws(' ', sold ->> 'artist', sold ->> 'title', sold ->> 'catalog_number',
-                     replace(sold ->> 'catalog_number', ' ', ''))
+                     regexp_replace(sold ->> 'catalog_number', '[^[:alnum:]]+', '', 'g'))
     FROM mirror_listings l
     CROSS JOIN LATERAL convert_from(l.body, 'UTF8') AS text
     CROSS JOIN LATERAL (SELECT CASE WHEN text !~* '\\u(0000|d[89a-f])' THEN text::jsonb -> 'release' END AS sold) s
@@ -62,6 +62,7 @@ SAID = r"""
   ), '')
 """
 """Artist, title and catalogue number; of a release that is not persisted as its listing has them."""
+UNACCENTED = rf"regexp_replace(normalize({SAID}, NFKD), '[\u0300-\u036f]', '', 'g')"
 
 
 class FoundRelease(NamedTuple):
@@ -83,7 +84,7 @@ async def releases(
     after: Place | None,
     limit: int,
 ) -> list[FoundRelease]:
-    """The next `limit` after a place in the list; all `words` are in artist, title or catalogue number."""
+    """The next `limit` after a place in the list; all `words`, unaccented, are in artist, title or catalogue number."""
     rows = await connection.fetch(
         f"""
         WITH live AS ({LIVE}), q AS (
@@ -94,7 +95,7 @@ async def releases(
         )
         SELECT q.release_id, q.pending, q.approved, q.best::float8, q.status, {KEY[tab]} AS place
         FROM q LEFT JOIN releases r ON r.discogs_id = q.release_id
-        WHERE ($2::text[] = '{{}}' OR {SAID} ILIKE ALL($2::text[]))
+        WHERE ($2::text[] = '{{}}' OR {UNACCENTED} ILIKE ALL($2::text[]))
           AND ($3::float8[] IS NULL OR {KEY[tab]} > $3::float8[])
         ORDER BY place LIMIT $4
         """,  # noqa: S608 - constants of ours

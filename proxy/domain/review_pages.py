@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -36,7 +37,12 @@ class AskedReleases:
 
     @property
     def words(self) -> list[str]:
-        return self.query.split()[:WORDS_MAX]
+        """Without accents."""
+        return _unaccented(self.query).split()[:WORDS_MAX]
+
+
+def _unaccented(text: str) -> str:
+    return "".join(each for each in unicodedata.normalize("NFKD", text) if not "\u0300" <= each <= "\u036f")
 
 
 def asked_releases(query: Mapping[str, str]) -> AskedReleases:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -193,6 +195,30 @@ async def test_a_sure_match_that_waits_for_a_person_says_why(proxy: Proxy) -> No
         shown = re.search(rf"{match['confidence']:.1f} %</strong> sure\s+· waits for you: (.+)", body)
         assert shown
         assert shown[1] != "less than 85 % sure"
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "for sale"])
+async def test_search_minds_no_case_no_accents_and_not_how_a_number_is_written(proxy: Proxy, is_kept: bool) -> None:
+    release_id = (await matches(proxy))[0]["release_id"]
+    said = {"artist": "O. Chãos", "title": "Manhã De Saudade", "catalog_number": "SOMP-0166"}
+    async with proxy.app[keys.DATABASE].transaction() as connection:
+        if is_kept:
+            await connection.execute(
+                "UPDATE releases SET artist = $2, title = $3, catno = $4 WHERE discogs_id = $1",
+                *(release_id, *said.values()),
+            )
+        else:
+            await connection.execute(
+                "UPDATE releases SET title = NULL, artist = NULL WHERE discogs_id = $1", release_id
+            )
+            await connection.execute(
+                "UPDATE mirror_listings SET body = $2 WHERE release_id = $1",
+                *(release_id, json.dumps({"release": said}).encode()),
+            )
+    written = ["Manhã de", "manha de", "MANHA", "Manha\u0303", "chaos manhã"]
+    for query in (*written, "somp-0166", "SOMP0166", "somp 0166", "ｓｏｍｐ0166"):
+        _, body = await seen(proxy, f"/admin/review?{urlencode({'q': query})}")
+        assert released(body) == [release_id], query
 
 
 async def test_repeated_taps_are_one_decision(proxy: Proxy) -> None:
