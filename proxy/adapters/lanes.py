@@ -39,8 +39,8 @@ class _Waiter:
     given: asyncio.Future[Reservation]
 
     @property
-    def queue(self) -> Queue:
-        return Queue(self.errand.lane_now, self.identified)
+    def queues(self) -> frozenset[Queue]:
+        return frozenset(Queue(lane, self.identified) for lane in self.errand.lanes)
 
 
 class _Admitted(NamedTuple):
@@ -72,8 +72,8 @@ class Lanes:
     async def reserve(self, errand: Errand, *, identified: bool, until: float) -> Reservation:
         """Wait until `until` at most (seconds of our clock), then raise BudgetExhausted."""
         waiter, began = _Waiter(errand, identified, asyncio.get_running_loop().create_future()), self.clock()
-        if self._is_free_at_once(waiter.queue, began):
-            return self.budget.take(waiter.queue, began)
+        if queue := self._free_at_once(waiter, began):
+            return self.budget.take(queue, began)
         self._waiting.append(waiter)
         self._look_again()
         try:
@@ -122,15 +122,16 @@ class Lanes:
 
     # --- handing out ---
 
-    def _is_free_at_once(self, queue: Queue, now: float) -> bool:
+    def _free_at_once(self, waiter: _Waiter, now: float) -> Queue | None:
         """Nobody waits, and nobody else needs to be asked."""
-        alone = self.shared is None or not self.budget.limits[queue.identified]
-        return alone and not self._waiting and self.budget.admit({queue}, now) == queue
+        alone = self.shared is None or not self.budget.limits[waiter.identified]
+        chosen = self.budget.admit(waiter.queues, now) if alone and not self._waiting else None
+        return chosen if isinstance(chosen, Queue) else None
 
     @property
     def _queues(self) -> KeysView[Queue]:
         """Whose first call came first is first."""
-        return dict.fromkeys(each.queue for each in self._waiting).keys()
+        return dict.fromkeys(queue for each in self._waiting for queue in each.queues).keys()
 
     def _look_again(self) -> None:
         self._changed.set()
@@ -183,7 +184,7 @@ class Lanes:
 
     def by_lane(self) -> dict[Lane, tuple[int, int]]:
         """How many calls of each lane count now, and how many wait in this process."""
-        counted, waiting = self.budget.counted(self.clock()), Counter(each.queue.lane for each in self._waiting)
+        counted, waiting = self.budget.counted(self.clock()), Counter(each.errand.lane_now for each in self._waiting)
         return {lane: (counted[lane], waiting[lane]) for lane in Lane}
 
     def _see(self, turn: Turn) -> None:
@@ -203,7 +204,7 @@ class Lanes:
         chosen = self.budget.admit(self._queues, self.clock())
         if isinstance(chosen, float):
             return chosen
-        first = next(each for each in self._waiting if each.queue == chosen)
+        first = next(each for each in self._waiting if chosen in each.queues)
         self._waiting.remove(first)
         return _Admitted(first, self.budget.take(chosen, self.clock()))
 

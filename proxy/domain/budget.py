@@ -81,7 +81,10 @@ class Queue(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Errand:
-    """What calls are made for, in `lane`. Once a shopper waits for it they go as his, also one that waits already."""
+    """What calls are made for, in `lane`. Once a shopper waits for it they go as his, also one that waits already.
+
+    What is guaranteed to their lane is theirs all the same: among many shoppers they would go later than without him.
+    """
 
     lane: Lane
     is_awaited: bool = False
@@ -89,6 +92,11 @@ class Errand:
     @property
     def lane_now(self) -> Lane:
         return Lane.SHOPPER if self.is_awaited else self.lane
+
+    @property
+    def lanes(self) -> frozenset[Lane]:
+        """Whichever of them is free first."""
+        return frozenset({self.lane, self.lane_now})
 
 
 @dataclass(eq=False, slots=True)

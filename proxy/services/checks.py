@@ -26,7 +26,7 @@ from proxy.domain.mirror import Way, way_of
 from proxy.errors import Degraded, NotFound, ProxyError, UpstreamBroken
 from proxy.services.comparison import Comparison
 from proxy.services.long_stores import LongStores
-from proxy.services.store_pages import SHOWN, SIX_HOURS_S, Found, Look, StorePages
+from proxy.services.store_pages import PATIENCE_S, SHOWN, SIX_HOURS_S, Found, Look, StorePages
 from proxy.services.sweep import Sweep
 from proxy.services.webhooks import RecordListings, record_nothing
 
@@ -80,6 +80,13 @@ class Check:
         if self.task is not None:
             await asyncio.wait({self.task}, timeout=within_s)
         return self.task is None or self.task.done()
+
+
+def begun_for(lane: Lane) -> tuple[Errand, float | None]:
+    """The errand of a check, and the patience of its calls. A shopper's is awaited from the first."""
+    if lane is Lane.SHOPPER:
+        return Errand(Lane.CHECK, is_awaited=True), None
+    return Errand(lane), PATIENCE_S
 
 
 @dataclass(slots=True)
@@ -145,8 +152,9 @@ class CheckService:
         `username` is lower case, `audits` how many pages to read again, to `renew` is to sweep what is mirrored.
         """
         if username not in self._checks:
-            check = self._checks[username] = Check(Errand(lane))
-            look = Look(username, check.errand, Trace(request_id), audits, renew, check.found, check.first_page)
+            errand, patience_s = begun_for(lane)
+            check = self._checks[username] = Check(errand)
+            look = Look(username, errand, patience_s, Trace(request_id), audits, renew, check.found, check.first_page)
             check.task = asyncio.create_task(self._run(look, check), name=f"check {username}")
             check.task.add_done_callback(lambda _: self._checks.pop(username, None))
         elif lane is Lane.SHOPPER:

@@ -55,10 +55,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a check works on, and by which lease."""
+    """What a check works on, and by which lease. `patience_s` is that of its calls."""
 
     username: str
     errand: Errand
+    patience_s: float | None
     trace: Trace
     audits: int
     renew: bool
@@ -75,7 +76,7 @@ class Look:
 
     def behind(self) -> Look:
         """For the pages that nobody waits for."""
-        return replace(self, errand=Errand(Lane.SWEEP))
+        return replace(self, errand=Errand(Lane.SWEEP), patience_s=PATIENCE_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class StorePages:
             f"&sort_order={'asc' if page.ascending else 'desc'}&per_page={self.shown.per_page}&page={page.number}",
             errand.lane_now,
             Using.OPERATOR if self.upstream.operator else Using.NOBODY,
-            patience_s=None if errand.lane is Lane.SHOPPER else PATIENCE_S,
+            patience_s=look.patience_s,
             errand=errand,
         )
         body = public_inventory(inventory_page(await self.upstream.fetch(call, look.trace)))

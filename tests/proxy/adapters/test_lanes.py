@@ -107,6 +107,26 @@ async def test_what_a_shopper_comes_to_wait_for_goes_as_his() -> None:
         assert (await waiting).lane is Lane.SHOPPER
 
 
+async def test_what_many_shoppers_wait_for_keeps_the_share_of_its_lane() -> None:
+    clock = Clock()
+    async with lanes_of(15, clock=clock) as lanes:
+        held = await reserved(lanes, 15)
+        crowd = [asyncio.create_task(reserve(lanes, within_s=5)) for _ in range(20)]
+        await asyncio.sleep(0)
+        awaited = asyncio.create_task(
+            lanes.reserve(Errand(Lane.CHECK, is_awaited=True), identified=True, until=clock.now + 5)
+        )
+        await asyncio.sleep(0)
+        for each in held:
+            lanes.release(each)
+        clock.now += WINDOW_S
+        lanes.release(Reservation(Lane.SHOPPER, clock.now))
+        assert (await awaited).lane is Lane.CHECK
+        for shopper in crowd:
+            shopper.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
+
+
 async def test_a_waiter_that_was_cancelled_costs_nothing() -> None:
     clock = Clock()
     async with lanes_of(1, clock=clock) as lanes:

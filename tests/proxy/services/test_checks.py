@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 from matcher.database import Connection, Database
 from proxy import keys
 from proxy.adapters import mirror, tracking
-from proxy.domain.budget import Budget, Lane
+from proxy.domain.budget import WINDOW_S, Budget, Errand, Lane
 from proxy.domain.visibility import is_poor
 from proxy.errors import NotFound, UpstreamBroken
 from proxy.services import checks
@@ -197,6 +198,30 @@ async def test_a_check_that_waits_for_budget_goes_at_once_when_a_shopper_joins(m
     assert mirrored.checks.check(STORE, Lane.SHOPPER, "shop") is waiting
     assert await waiting.ended(10)
     assert waiting.result == "unchanged"
+
+
+async def test_a_check_that_a_shopper_begins_has_the_share_of_checks_among_many_shoppers(mirrored: Mirrored) -> None:
+    upstream, passed_s = mirrored.checks.upstream, 0.0
+    lanes = upstream.lanes
+    lanes.budget = Budget.starting(15)
+    upstream.clock = lanes.clock = lambda: time.monotonic() + passed_s
+
+    async def call() -> None:
+        lanes.release(await lanes.reserve(Errand(Lane.SHOPPER), identified=False, until=lanes.clock() + 30))
+
+    await asyncio.gather(*(call() for _ in range(15)))
+    crowd = [asyncio.create_task(call()) for _ in range(20)]
+    check = mirrored.checks.check(STORE, Lane.SHOPPER, "shop")
+    async with asyncio.timeout(10):
+        while lanes.by_lane()[Lane.SHOPPER] != (15, 21):
+            await asyncio.sleep(0.005)
+    passed_s = WINDOW_S
+    lanes.hurry(check.errand)
+    assert await check.ended(5)
+    assert check.result == "unchanged"
+    for each in crowd:
+        each.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
 
 
 async def test_a_store_whose_process_died_is_taken_over(mirrored: Mirrored) -> None:
