@@ -23,7 +23,7 @@ from proxy.domain.budget import Errand, Lane
 from proxy.domain.delta import Shown
 from proxy.domain.hold_down import HOLD_DOWN_S, HoldDown
 from proxy.domain.mirror import Way, way_of
-from proxy.errors import Degraded, NotFound, ProxyError, UpstreamBroken
+from proxy.errors import BudgetExhausted, Degraded, NotFound, ProxyError, UpstreamBroken
 from proxy.services.comparison import Comparison
 from proxy.services.long_stores import LongStores
 from proxy.services.store_pages import PATIENCE_S, SHOWN, SIX_HOURS_S, Found, Look, StorePages
@@ -191,7 +191,9 @@ class CheckService:
         return [check.task for check in self._checks.values() if check.task]
 
     def _hold(self, username: str, error: Exception | None = None) -> None:
-        for_s = max(HOLD_DOWN_S, getattr(error, "retry_after_s", None) or 0.0)
+        """Not for as long as shoppers are told to wait for budget: checks have a share of their own."""
+        again_s = None if isinstance(error, BudgetExhausted) else getattr(error, "retry_after_s", None)
+        for_s = max(HOLD_DOWN_S, again_s or 0.0)
         self._held.failed(username, self.now().timestamp(), for_s)
 
     async def _run(self, look: Look, check: Check) -> None:

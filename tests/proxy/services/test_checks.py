@@ -13,8 +13,9 @@ from matcher.database import Connection, Database
 from proxy import keys
 from proxy.adapters import mirror, tracking
 from proxy.domain.budget import WINDOW_S, Budget, Errand, Lane
+from proxy.domain.hold_down import HOLD_DOWN_S
 from proxy.domain.visibility import is_poor
-from proxy.errors import NotFound, UpstreamBroken
+from proxy.errors import BudgetExhausted, NotFound, UpstreamBroken
 from proxy.services import checks
 from proxy.services.checks import GONE_AFTER_S, CheckService
 from tests.conftest import StartProxy
@@ -222,6 +223,24 @@ async def test_a_check_that_a_shopper_begins_has_the_share_of_checks_among_many_
     for each in crowd:
         each.cancel()
     await asyncio.gather(*crowd, return_exceptions=True)
+
+
+async def test_a_check_that_gets_no_budget_is_tried_again_soon_however_late_shoppers_are_told_to_come(
+    mirrored: Mirrored,
+) -> None:
+    upstream = mirrored.checks.upstream
+    budget = upstream.lanes.budget = Budget.starting(1)
+    upstream.deadline_s = 0.05
+    await upstream.lanes.reserve(Errand(Lane.SHOPPER), identified=False, until=upstream.clock() + 5)
+    while budget.promise(False, upstream.clock()) < 5 * HOLD_DOWN_S:
+        pass
+    check = mirrored.checks.check(STORE, Lane.SHOPPER, "shop")
+    assert await check.ended(10)
+    assert isinstance(check.error, BudgetExhausted)
+    assert mirrored.checks.is_held(STORE)
+    later = datetime.now(UTC) + timedelta(seconds=HOLD_DOWN_S)
+    mirrored.checks.now = lambda: later
+    assert not mirrored.checks.is_held(STORE)
 
 
 async def test_a_store_whose_process_died_is_taken_over(mirrored: Mirrored) -> None:
