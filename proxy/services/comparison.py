@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
 
 import structlog
 
@@ -23,6 +24,9 @@ from proxy.services.webhooks import RecordListings
 
 LOOKED_AT = 5
 """Listings in doubt that one check looks for: their pages come on top of what it needs."""
+
+AUDITS_AWAITED = 1
+"""Pages that are audited though a shopper waits: else a store that is always waited for never would be."""
 
 log = structlog.get_logger()
 
@@ -52,15 +56,12 @@ class Comparison:
         items = pages[NEWEST].observed.items
         audited = audit_pages(state.audit_page, look.audits, items, self.pages.shown)
         unseen = _unseen(doubted, order, pages)[:LOOKED_AT]
-        wanted = [page_of_rotation(number, self.pages.shown) for number in audited]
-        wanted += pages_in_doubt(order, unseen, items, self.pages.shown)
-        wanted = [page for page in dict.fromkeys(wanted) if page != NEWEST]
+        audits = [page_of_rotation(number, self.pages.shown) for number in audited]
+        in_doubt = pages_in_doubt(order, unseen, items, self.pages.shown)
         while True:
-            step = (
-                wanted.pop()
-                if wanted
-                else next_step(order, [page.observed for page in pages.values()], self.pages.shown)
-            )
+            wanted = [*in_doubt, *(audits[:AUDITS_AWAITED] if look.errand.is_awaited else audits)]
+            unread = next((page for page in wanted if page not in pages), None)
+            step = unread or next_step(order, [page.observed for page in pages.values()], self.pages.shown)
             if isinstance(step, Changes):
                 unseen = [each for each in _unseen(doubted, step.order, pages) if each in unseen]
                 step = next(iter(pages_in_doubt(step.order, unseen, items, self.pages.shown)), step)
@@ -73,7 +74,8 @@ class Comparison:
                     log.info("check begins again", store=look.username, reason=step.reason)
                     return False
                 case Changes():
-                    await self._write(look, before, step, pages, audited)
+                    done = list(takewhile(lambda number: page_of_rotation(number, self.pages.shown) in pages, audited))
+                    await self._write(look, before, step, pages, done)
                     return True
 
     async def _write(

@@ -56,6 +56,9 @@ class Mirrored:
             rows = await mirror.rows(connection, STORE, await self.shown())
         return min(row.fetched_at for row in rows.values())
 
+    def pages_asked(self, since: int) -> list[int]:
+        return [int(dict(call.query)["page"]) for call in self.discogs.calls[since:]]
+
     def truth(self) -> list[int]:
         rows = self.discogs.catalogue.store(STORE).for_sale("listed", descending=True)
         return [row.id for row in rows]
@@ -199,6 +202,21 @@ async def test_a_check_that_waits_for_budget_goes_at_once_when_a_shopper_joins(m
     assert mirrored.checks.check(STORE, Lane.SHOPPER, "shop") is waiting
     assert await waiting.ended(10)
     assert waiting.result == "unchanged"
+
+
+async def test_who_joins_a_check_does_not_wait_for_all_of_its_audits_which_come_later(mirrored: Mirrored) -> None:
+    mirrored.discogs.latency_ms = 50
+    before = len(mirrored.discogs.calls)
+    check = mirrored.checks.check(STORE, Lane.CHECK, "test", audits=7)
+    async with asyncio.timeout(10):
+        while len(mirrored.discogs.calls) < before + 3:
+            await asyncio.sleep(0.002)
+    assert mirrored.checks.check(STORE, Lane.SHOPPER, "shop") is check
+    assert await check.ended(10)
+    assert len(mirrored.pages_asked(before)) <= 1 + 3
+    assert mirrored.checks.check(STORE, Lane.CHECK, "test", audits=7) is not check
+    await mirrored.checks.settled()
+    assert set(mirrored.pages_asked(before)) == set(range(1, 9))
 
 
 async def test_a_check_that_a_shopper_begins_has_the_share_of_checks_among_many_shoppers(mirrored: Mirrored) -> None:
