@@ -223,7 +223,7 @@ THE_PROCESS = Row(
         lines(
             "Is the event loop on time?",
             "By how much a sleeping task is woken too late (99 of 100, at most): everybody waits so long.",
-            Query(quantile(0.99, "event_loop_lag_seconds", by="instance"), "{{instance}}"),
+            Query(quantile(0.99, "event_loop_lag_seconds", by="instance, worker"), "{{instance}} {{worker}}"),
             unit="s",
             steps=((None, GREEN), (0.1, AMBER), (0.5, RED)),
             width=6,
@@ -248,7 +248,7 @@ THE_PROCESS = Row(
             "Resident memory of each process.",
             Query(
                 "process_resident_memory_bytes and on (instance) discogs_proxy_build_info",
-                "{{instance}}",
+                "{{instance}} {{worker}}",
             ),
             unit="bytes",
             width=6,
@@ -258,7 +258,7 @@ THE_PROCESS = Row(
             "Processor seconds a second of each process; at 1 it can do no more.",
             Query(
                 f"rate(process_cpu_seconds_total[{EACH}]) and on (instance) discogs_proxy_build_info",
-                "{{instance}}",
+                "{{instance}} {{worker}}",
             ),
             unit="percentunit",
             steps=((None, GREEN), (0.8, AMBER), (0.95, RED)),

@@ -45,6 +45,13 @@ def test_a_panel_answers_a_question_and_helps_to_read_the_answer(panel: dict[str
     assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
 
 
+@pytest.mark.parametrize("panel", panels())
+def test_where_processes_are_told_apart_workers_are_too(panel: dict[str, Any]) -> None:
+    for target in panel.get("targets", []):
+        assert ("{{instance}}" in target["legendFormat"]) == ("{{worker}}" in target["legendFormat"])
+        assert not re.search(r"by \([^)]*instance(?!, worker)", target["expr"])
+
+
 def test_dashboards_name_metrics_that_there_are() -> None:
     text = json.dumps(DASHBOARDS)
     named = set(re.findall(r"discogs_proxy_[a-z_]+", text))
