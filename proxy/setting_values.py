@@ -199,12 +199,15 @@ class Reviewer:
 
 def reviewer(value: str) -> Reviewer:
     name, _, rest = value.partition(":")
-    token, _, stores = rest.partition(":")
+    token, limit, stores = rest.partition(":")
     if not name or not token or name == ADMIN or not value.isprintable():
         raise ValueError(f"must be a comma list of name:token or name:token:store+store, none of them named {ADMIN}")
     if len(token) < TOKEN_MIN:
         raise ValueError(f"must have tokens {TOO_SHORT}")
-    return Reviewer(name=name, token=token, stores=tuple(part for part in stores.split("+") if part))
+    limited_to = tuple(stores.split("+")) if limit else ()
+    if not all(USERNAME.fullmatch(each) for each in limited_to):
+        raise ValueError("must name stores after the second colon, joined by +, or have no second colon: all stores")
+    return Reviewer(name=name, token=token, stores=limited_to)
 
 
 def cors_origin(value: str) -> str:

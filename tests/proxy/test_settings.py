@@ -150,6 +150,13 @@ def test_reviewers_may_be_limited_to_stores() -> None:
     assert parsed == (Reviewer("anna", ANNA, ()), Reviewer("ben", BEN, ("a", "b")))
 
 
+@pytest.mark.parametrize("stores", ["", "+", "a+", "a b", "a/b"])
+def test_a_limit_to_stores_that_names_none_is_refused_and_no_leave_for_all(stores: str) -> None:
+    message = problems(REVIEW_TOKENS=f"anna:{ANNA}:{stores}")
+    assert "must name stores after the second colon, joined by +, or have no second colon" in message
+    assert ANNA not in message
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
