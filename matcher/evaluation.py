@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from matcher.domain.verdict import JudgedMatch
@@ -110,16 +110,10 @@ def measure_releases(
     labels: list[bool] = []
     confidences: list[float] = []
     for labelled, matches in judged:
-        places = {candidate: place for place, candidate in enumerate(labelled.candidates)}
         right_tracks: set[int] = set()
         right_candidates: set[int] = set()
         assigned = 0
-        for each in matches:
-            place, track_index = places[each.match.candidate], each.match.track.track_index
-            gold = labelled.gold[place]
-            if gold.is_open(track_index):
-                continue
-            is_right = track_index in gold.tracks
+        for each, place, is_right in told(labelled, matches):
             labels.append(is_right)
             confidences.append(each.match.score.confidence)
             total.approved += each.approved
@@ -129,12 +123,22 @@ def measure_releases(
             assigned += 1
             total.right += is_right
             if is_right:
-                right_tracks.add(track_index)
+                right_tracks.add(each.match.track.track_index)
                 right_candidates.add(place)
         total.assigned += assigned
         _count_found(total, labelled, right_tracks, right_candidates, assigned)
     total.calibration_error = calibration_error(labels, confidences)
     return total
+
+
+def told(labelled: LabelledRelease, matches: Sequence[JudgedMatch]) -> Iterator[tuple[JudgedMatch, int, bool]]:
+    """Those of which listeners were sure, with the place of the candidate, and whether they are right."""
+    places = {candidate: place for place, candidate in enumerate(labelled.candidates)}
+    for each in matches:
+        place, track_index = places[each.match.candidate], each.match.track.track_index
+        gold = labelled.gold[place]
+        if not gold.is_open(track_index):
+            yield each, place, track_index in gold.tracks
 
 
 def _count_found(

@@ -81,7 +81,7 @@ def _newton(examples: Sequence[Example], names: Sequence[str], start: Mapping[st
                         line[j] += scaled * other
         step = _solve(curve, slope)
         weights = [weight - change for weight, change in zip(weights, step, strict=True)]
-        if max(map(abs, step)) < PRECISE:
+        if max(map(abs, step), default=0.0) < PRECISE:
             break
     return dict(zip(names, weights, strict=True))
 

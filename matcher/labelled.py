@@ -85,6 +85,8 @@ def parse_pair(line: bytes) -> Pair:
 def parse_labelled_release(line: bytes) -> LabelledRelease:
     """Raises MalformedLabels."""
     body = _Body(line)
+    if body.value("tracklist") is None:
+        raise MalformedLabels("tracklist is missing")
     artist = body.text("artist")
     gold = {each.number("video"): _gold(each) for each in body.parts("gold")}
     videos = body.parts("videos")

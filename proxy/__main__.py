@@ -135,7 +135,13 @@ def parser() -> argparse.ArgumentParser:
     labels.add_argument("pairs", type=Path, metavar="PAIRS.jsonl", help="labelled pairs of a track and a candidate")
     labels.add_argument("--releases", type=Path, metavar="RELEASES.jsonl", help="labelled releases with their videos")
     labels.add_argument("--scores", type=Path, metavar="OUT", help="write one confidence 0-100 per pair here")
-    labels.add_argument("--errors", type=int, default=0, metavar="N", help="show the N pairs furthest from the truth")
+    labels.add_argument(
+        "--errors",
+        type=int,
+        default=0,
+        metavar="N",
+        help="show the N pairs furthest from the truth, and the N matches of releases",
+    )
     labels.add_argument("--held-out", action="store_true", help="fit weights without the artist of what they score")
     labels.add_argument(
         "--ablations", action="store_true", help="fit without each kind of evidence: what is it worth? (minutes)"

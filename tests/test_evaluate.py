@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from matcher.ablation import KINDS, is_of
 from matcher.domain.scoring import score
 from matcher.domain.verdict import JudgedMatch, Thresholds, approved
@@ -63,6 +65,48 @@ async def test_a_line_that_is_none_is_told(tmp_path: Path) -> None:
     assert shown.returncode == 1
     assert f"{pairs}: line 2: no JSON" in shown.stderr
     assert "Traceback" not in shown.stderr
+
+
+RELEASE = {
+    "release_id": 7,
+    "artist": "Jay",
+    "title": "Songs",
+    "tracklist": [{"index": 0, "position": "A1", "title": "Song", "duration_s": 200, "type": "track"}],
+    "videos": [{"title": "Jay - Song", "duration_s": 201}],
+    "gold": [{"video": 0, "verdict": "none", "tracks": [], "unsure": []}],
+}
+
+
+async def test_matches_of_releases_that_are_furthest_from_the_truth_are_shown_with_their_reasons(
+    tmp_path: Path,
+) -> None:
+    pairs, releases = tmp_path / "pairs.jsonl", tmp_path / "releases.jsonl"
+    pairs.write_text(json.dumps(PAIR))
+    releases.write_text(json.dumps(RELEASE))
+    shown = await run_command("evaluate", str(pairs), "--releases", str(releases), "--errors", "1")
+    assert shown.returncode == 0, shown.stderr
+    assert "release 7, A1 [approved] another: " in shown.stdout
+    assert "chosen among all of the release" in shown.stdout
+
+
+async def test_the_reasons_of_what_is_held_out_are_those_that_it_was_scored_by(tmp_path: Path) -> None:
+    """There is but one artist: without him nothing is known."""
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps(PAIR))
+    shown = await run_command("evaluate", str(pairs), "--held-out", "--errors", "1")
+    assert shown.returncode == 0, shown.stderr
+    assert "same: 50.0" in shown.stdout
+    assert "title and duration" not in shown.stdout
+
+
+@pytest.mark.parametrize(("lines", "said"), [("\n", "it has no line"), (json.dumps(PAIR), "tracklist is missing")])
+async def test_a_file_without_releases_is_told(tmp_path: Path, lines: str, said: str) -> None:
+    pairs, releases = tmp_path / "pairs.jsonl", tmp_path / "releases.jsonl"
+    pairs.write_text(json.dumps(PAIR))
+    releases.write_text(lines)
+    shown = await run_command("evaluate", str(pairs), "--releases", str(releases))
+    assert shown.returncode == 1
+    assert said in shown.stderr
 
 
 async def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

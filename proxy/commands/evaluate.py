@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from matcher.domain.evidence import EITHER, FAVOURABLE, evidence
 from matcher.domain.scoring import score
 from matcher.domain.verdict import JudgedMatch, Thresholds, approved
 from matcher.domain.weights import STANDING, WEIGHTS
-from matcher.evaluation import measure, measure_releases
+from matcher.evaluation import measure, measure_releases, told
 from matcher.explain import WIDTH, as_lines, clipped, clock
 from matcher.fitting import Example, Signs, fit, fold_of
 from matcher.labelled import (
@@ -29,6 +29,7 @@ from matcher.labelled import (
     parse_pair,
 )
 from matcher.matching import match_release
+from matcher.models import Candidate, Score, Track
 
 FOLDS = 10
 LOOK_ALIKES = re.compile(
@@ -84,10 +85,12 @@ def evaluate(options: Options) -> int:
     except (OSError, MalformedLabels) as error:
         print(f"discogs-proxy: {error}", file=sys.stderr)
         return 1
+    judged = [(each, _judged(each, weights(each.artist), options.thresholds)) for each in releases]
     _print_pairs(pairs, confidences, options.threshold)
     if releases:
-        _print_releases(releases, weights, options)
-    _print_errors(pairs, confidences, options.errors)
+        _print_releases(judged, options.threshold)
+    _print_errors([*_of_pairs(pairs, scores)], options.errors)
+    _print_errors([*_of_releases(judged)], options.errors)
     if options.ablations:
         _print_ablations(pairs, options.threshold)
     return 0
@@ -97,9 +100,12 @@ def _read(path: Path, parse: Callable[[bytes], Labelled]) -> list[Labelled]:
     """Raises OSError, MalformedLabels."""
     try:
         with path.open("rb") as lines:
-            return list(parse_lines(lines, parse))
+            found = list(parse_lines(lines, parse))
     except MalformedLabels as error:
         raise MalformedLabels(f"{path}: {error}") from None
+    if not found:
+        raise MalformedLabels(f"{path}: it has no line")
+    return found
 
 
 # --- weights ------------------------------------------------------------------------------------------------------
@@ -206,11 +212,10 @@ def _print_measures(name: str, labels: Sequence[bool], confidences: Sequence[flo
         print(f"{name:<18}{found.pairs:>6}{found.matches:>6}   accepted: {accepted}")
 
 
-def _print_releases(releases: Sequence[LabelledRelease], weights: Callable[[str], Weights], options: Options) -> None:
-    judged = [(each, _judged(each, weights(each.artist), options.thresholds)) for each in releases]
-    found = measure_releases(judged, options.threshold)
+def _print_releases(judged: Sequence[tuple[LabelledRelease, list[JudgedMatch]]], threshold: float) -> None:
+    found = measure_releases(judged, threshold)
     print(
-        f"\nreleases {len(releases)}: of {found.assigned} tracks that were given a candidate "
+        f"\nreleases {len(judged)}: of {found.assigned} tracks that were given a candidate "
         f"{found.precision:.3f} right, of {found.to_find} that have one {found.recall:.3f} found, "
         f"ECE {found.calibration_error:.3f}\n"
         f"approved without a person: {found.approved}, {found.approval_precision:.3f} right, "
@@ -224,20 +229,46 @@ def _judged(labelled: LabelledRelease, weights: Weights, thresholds: Thresholds)
     return [JudgedMatch(each, approved(each, thresholds)) for each in matches]
 
 
-def _print_errors(pairs: Sequence[Pair], confidences: Sequence[float], count: int) -> None:
-    """The pairs whose confidence is furthest from the truth."""
-    apart = sorted(zip(pairs, confidences, strict=True), key=lambda each: -abs(each[1] / 100 - each[0].is_match))[
-        :count
-    ]
-    for pair, confidence in apart:
-        track, candidate = pair.track, pair.candidate
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A labelled pair, or a match of a labelled release, as it was evaluated. `name`: where it is from."""
+
+    name: str
+    is_match: bool
+    track: Track
+    candidate: Candidate
+    score: Score
+
+    @property
+    def apart(self) -> float:
+        """How far the confidence is from the truth."""
+        return abs(self.score.confidence / 100 - self.is_match)
+
+
+def _of_pairs(pairs: Sequence[Pair], scores: Sequence[Score]) -> Iterator[Scored]:
+    for pair, found in zip(pairs, scores, strict=True):
+        name = f"{pair.pair_id} [{pair.source}, {pair.kind}]"
+        yield Scored(name, pair.is_match, pair.track, pair.candidate, found)
+
+
+def _of_releases(judged: Sequence[tuple[LabelledRelease, list[JudgedMatch]]]) -> Iterator[Scored]:
+    for labelled, matches in judged:
+        for each, _, is_right in told(labelled, matches):
+            match, where = each.match, "approved" if each.approved else "not approved"
+            name = f"release {labelled.release.release_id}, {match.track.position or match.track.place} [{where}]"
+            track = replace(match.track, artists=match.track.artists or labelled.release.artists)
+            yield Scored(name, is_right, track, match.candidate, match.score)
+
+
+def _print_errors(scored: Sequence[Scored], count: int) -> None:
+    """Those whose confidence is furthest from the truth."""
+    for each in sorted(scored, key=lambda each: -each.apart)[:count]:
+        track, candidate = each.track, each.candidate
         wanted = clipped(f"{', '.join(track.artists)} - {track.title}", WIDTH)
-        print(
-            f"\n{pair.pair_id} [{pair.source}, {pair.kind}] {'same' if pair.is_match else 'another'}: {confidence:.1f}"
-        )
+        print(f"\n{each.name} {'same' if each.is_match else 'another'}: {each.score.confidence:.1f}")
         print(f"  {wanted}  [{clock(track.duration_s)}]")
         print(f"  {clipped(candidate.title, WIDTH)}  [{clock(candidate.duration_s)}]")
-        print("\n".join(as_lines(score(track, candidate, pair.release).reasons)))
+        print("\n".join(as_lines(each.score.reasons)))
 
 
 def _print_ablations(pairs: Sequence[Pair], threshold: float) -> None:
