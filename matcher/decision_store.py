@@ -482,6 +482,21 @@ async def persist_for_facts(connection: Connection, release_id: int, priority: P
     await store.persist_bare(connection, release_id)
 
 
+async def is_on_another_track(connection: Connection, track: HeldTrack, url: str | None) -> bool:
+    """Found there automatically: one video is one track at most."""
+    rows = await connection.fetch(
+        f"""
+        SELECT match_url FROM track_matches
+        WHERE release_id = $1 AND match_url IS NOT NULL AND {AUTOMATIC}
+          AND (track_index IS DISTINCT FROM $2 OR sub_index IS DISTINCT FROM $3)
+        """,  # noqa: S608 - a constant of ours
+        track.release_id,
+        track.track_index,
+        track.sub_index,
+    )
+    return url is not None and any(is_spelt(row, url) for row in rows)
+
+
 async def _silent_pressings(connection: Connection, release_ids: Sequence[int], url: str | None) -> list[int]:
     """Those of which no person has said anything about this video."""
     rows = await connection.fetch(

@@ -27,6 +27,7 @@ from matcher.decision_store import (
     give_way,
     ids_of,
     insert_own,
+    is_on_another_track,
     is_spelt,
     is_without_audio,
     last_decision,
@@ -85,7 +86,7 @@ async def _approve(connection: Connection, track: HeldTrack, match_id: int, by: 
     await record(connection, track, Action.APPROVE, row, by, [match_id, *ids_of(outdone)])
     await verify(connection, [match_id], by, AS_APPROVED)
     await give_way(connection, outdone, by)
-    await settle(connection, track, row)
+    await _settle_approved(connection, track, row)
     return _decided(track, row, changed=True)
 
 
@@ -133,8 +134,15 @@ async def set_url(
     await give_way(connection, outdone, by)
     await verify(connection, [row["id"]], by, AS_OWN)
     await look_anew(connection, row["match_url"])
-    await settle(connection, track, row)
+    await _settle_approved(connection, track, row)
     return _decided(track, row, changed=True)
+
+
+async def _settle_approved(connection: Connection, track: HeldTrack, row: Record) -> None:
+    """Where another track had it, that is matched again."""
+    await settle(connection, track, row)
+    if await is_on_another_track(connection, track, row["match_url"]):
+        await match_again(connection, track.release_id)
 
 
 async def undo(connection: Connection, match_id: int, by: str) -> Decided:

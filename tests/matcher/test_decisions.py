@@ -411,6 +411,15 @@ async def test_a_persons_url_takes_the_place_of_what_was_found(database: Databas
     assert await live_urls(database) == [OWN[1], B]
 
 
+@pytest.mark.parametrize(("url", "status"), [(A_AGAIN, "queued"), (C, "matched")])
+async def test_a_release_is_matched_again_where_a_persons_url_had_been_found_for_another_track(
+    database: Database, url: str, status: str
+) -> None:
+    await persist(database, 1, judged("a", 0, url=B), judged("b", 1, url=A))
+    await set_url(database, ("youtube", url))
+    assert (await row(database, 1))["status"] == status
+
+
 async def test_what_was_found_already_is_approved_when_a_person_names_it(database: Database) -> None:
     await persist(database, 1, judged("a", 0, url=A_AGAIN, confidence=51))
     known = await id_of(database, A_AGAIN)
