@@ -71,6 +71,7 @@ DOUBTS = frozenset(
         *("another version", "on stage", "by others", "version missing", "not the original"),
         *("another mix", "mix missing", "unchecked: another mix", "number missing", "another number"),
         *("most of the title missing", "full album", "another artist", "begins with another name (search)"),
+        *("unchecked: words in brackets", "unchecked: words beside the title"),
         "rejected for another pressing",
     }
 )

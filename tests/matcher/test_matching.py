@@ -47,6 +47,18 @@ def test_what_fits_two_tracks_alike_is_for_a_person_to_approve_unless_its_isrc_t
     assert [each.approved for each in verdict.matches] == [approved]
 
 
+@pytest.mark.parametrize(("more", "approved"), [("", True), ("(1972)", True), ("(KEXP)", False), ("teaser", False)])
+def test_words_that_nothing_explains_are_for_a_person_where_no_length_can_be_compared(
+    more: str, approved: bool
+) -> None:
+    track = {"type_": "track", "title": "Water Taxi", "duration": ""}
+    release = parse_release({"id": 1, "title": "Riddim", "artists": [{"name": "X Y"}], "tracklist": [track]})
+    found = Candidate("p", "youtube", "https://x", f"X Y - Water Taxi {more}", 301, attached=True)
+    verdict = judge(match_release(release, [found]), Thresholds(50, 85))
+    assert isinstance(verdict, Persist)
+    assert [each.approved for each in verdict.matches] == [approved]
+
+
 def test_what_is_hardly_likely_is_no_match() -> None:
     body = release_body(1, videos=0)
     noise = [Candidate("p", "youtube", f"https://x/{n}", "How to bake bread", 2000, attached=True) for n in range(3)]

@@ -50,6 +50,8 @@ def test_what_the_old_system_matched_is_kept_whatever_its_score() -> None:
         (match(94.9, candidate_s=None), False),
         (match(99, track_s=None, attached=False), False),
         (match(99, reason="another version"), False),
+        (match(99, track_s=None, reason="unchecked: words in brackets"), False),
+        (match(99, track_s=None, reason="unchecked: words beside the title"), False),
         (match(99, other_track=79), True),
         (match(99, other_track=80), False),
     ],
