@@ -277,6 +277,7 @@ class CheckService:
         if not is_to_be_swept and await self._is_made_true(look, state):
             return
         swept = await self._sweep.sweep(look)
+        look.errand.lane = Lane.CHECK  # what is left must not wait behind the sweeps of other stores
         if not await self._is_made_true(look, state, swept):
             await self._sweep.discard(look)
             raise UpstreamBroken("Discogs contradicts itself about the store.", CONTRADICTED_S)

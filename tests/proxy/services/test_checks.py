@@ -204,6 +204,13 @@ async def test_a_check_that_waits_for_budget_goes_at_once_when_a_shopper_joins(m
     assert waiting.result == "unchanged"
 
 
+async def test_what_makes_a_sweep_true_goes_as_the_check_that_it_is(unread: Mirrored) -> None:
+    lanes = list[Lane]()
+    unread.checks.upstream.on_call = lambda call, *_: lanes.append(call.lane)
+    assert await unread.checks.check(STORE, Lane.SWEEP, "test").ended(30)
+    assert lanes == [Lane.SWEEP] * 8 + [Lane.CHECK]
+
+
 async def test_who_joins_a_check_does_not_wait_for_all_of_its_audits_which_come_later(mirrored: Mirrored) -> None:
     mirrored.discogs.latency_ms = 50
     before = len(mirrored.discogs.calls)
