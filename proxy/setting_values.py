@@ -41,17 +41,6 @@ def header_value(value: str) -> str:
     return value
 
 
-TOKEN_MIN = 16
-"""Fewest characters of a token of ours: too many to be guessed at the pace that guesses are answered."""
-TOO_SHORT = f"of at least {TOKEN_MIN} characters, such as  openssl rand -hex 24  makes"
-
-
-def token(value: str) -> str:
-    if len(header_value(value)) < TOKEN_MIN:
-        raise ValueError(f"must be a token {TOO_SHORT}")
-    return value
-
-
 def switch(value: str) -> bool:
     words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
     if value.lower() not in words:
@@ -133,13 +122,6 @@ def origin(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
-def no_redis(_: str) -> None:
-    raise ValueError(
-        "must be unset: this version has no response cache that several replicas share. They share the database, and "
-        "each keeps copies of its own in DATA_DIR"
-    )
-
-
 def path(value: str) -> Path:
     return Path(value).expanduser().absolute()
 
@@ -202,8 +184,6 @@ def reviewer(value: str) -> Reviewer:
     token, limit, stores = rest.partition(":")
     if not name or not token or name == ADMIN or not value.isprintable():
         raise ValueError(f"must be a comma list of name:token or name:token:store+store, none of them named {ADMIN}")
-    if len(token) < TOKEN_MIN:
-        raise ValueError(f"must have tokens {TOO_SHORT}")
     limited_to = tuple(stores.split("+")) if limit else ()
     if not all(USERNAME.fullmatch(each) for each in limited_to):
         raise ValueError("must name stores after the second colon, joined by +, or have no second colon: all stores")

@@ -31,7 +31,6 @@ from proxy.setting_values import (
     header_value,
     milliseconds,
     network,
-    no_redis,
     number,
     one_of,
     origin,
@@ -41,7 +40,6 @@ from proxy.setting_values import (
     store,
     switch,
     text,
-    token,
     url,
     webhook_secret,
     webhook_url,
@@ -57,6 +55,10 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+LONG_TOKEN = 16
+"""Characters of a token of ours that nobody guesses at the pace at which guesses are answered."""
 
 
 def setting(
@@ -104,21 +106,25 @@ class Settings:
     data_dir: Path = setting(
         "DATA_DIR", path, None, "folder of the embedded PostgreSQL and the response cache; unset: per user"
     )
-    redis_url: None = setting(
-        "REDIS_URL", no_redis, None, "refused: no response cache is shared by replicas yet", secret=True
+    redis_url: str | None = setting(
+        "REDIS_URL",
+        url("redis", "rediss", "unix"),
+        None,
+        "without effect yet: each replica keeps responses of its own",
+        secret=True,
     )
     admin_token: str | None = setting(
         "ADMIN_TOKEN",
-        token,
+        header_value,
         None,
-        "bearer token of /api/admin, 16 characters or more; unset: made and kept in DATA_DIR",
+        "bearer token of /api/admin, best 16 characters or more; unset: made and kept in DATA_DIR",
         secret=True,
     )
     review_tokens: tuple[Reviewer, ...] = setting(
         "REVIEW_TOKENS",
         comma_list(reviewer),
         None,
-        "who may review, as name:token[:store+store]; tokens of 16 characters or more",
+        "who may review, as name:token[:store+store]; tokens are best of 16 characters or more",
         secret=True,
     )
     stores: tuple[Store, ...] = setting(
@@ -217,6 +223,15 @@ class Settings:
         if problems:
             raise SettingsError(problems)
         return cls(**values)
+
+    def warnings(self) -> Iterator[str]:
+        """What can be used, but not as whoever set it may hope."""
+        tokens = {"ADMIN_TOKEN": [self.admin_token or ""], "REVIEW_TOKENS": [each.token for each in self.review_tokens]}
+        for name, each in tokens.items():
+            if any(0 < len(token) < LONG_TOKEN for token in each):
+                yield f"{name}: fewer than {LONG_TOKEN} characters can be guessed; `openssl rand -hex 24` makes a token"
+        if self.redis_url:
+            yield "REDIS_URL has no effect yet: replicas share the database, and each keeps responses of its own"
 
 
 @dataclass(frozen=True, slots=True)

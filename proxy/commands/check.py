@@ -81,6 +81,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     yield public_url(settings)
     yield tls(settings)
     yield webhooks(settings)
+    for each in settings.warnings():
+        yield Finding(Verdict.WARNING, "settings", each, "change it")
 
 
 def speed() -> Finding:

@@ -222,6 +222,8 @@ def _tell(settings: Settings, addresses: Sequence[object], tls: bool, token_file
     log.info("credential", using=_credential(settings))
     if token_file:
         log.info("admin token", file=str(token_file))
+    for each in settings.warnings():
+        log.warning("a setting is not as it should be", problem=each)
 
 
 def _credential(settings: Settings) -> str:
