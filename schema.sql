@@ -805,3 +805,15 @@ CREATE TABLE IF NOT EXISTS ended_sessions (
 );
 
 COMMENT ON COLUMN ended_sessions.session_id IS 'a part of the cookie that is of no use without its signature';
+
+-- Stores that are forwarded ---------------------------------------------------------------------------------------
+-- Their inventory is asked for in a way that spares no call; an operator can change that.
+
+CREATE TABLE IF NOT EXISTS forwarded_stores (
+  username text PRIMARY KEY,
+  change text NOT NULL,
+  asked_at timestamptz NOT NULL
+);
+
+COMMENT ON COLUMN forwarded_stores.change IS 'the setting to change, in words';
+COMMENT ON COLUMN forwarded_stores.asked_at IS 'last; after a day it is told no more';

@@ -284,7 +284,7 @@ async def services(app: web.Application) -> AsyncIterator[None]:
         deadline_s=settings.upstream_deadline_ms / 1000,
         now=lambda: copies.now(),
     )
-    app[keys.INVENTORY] = InventoryService(database, discogs_api, copies, mirror, wake)
+    app[keys.INVENTORY] = InventoryService(database, discogs_api, copies, mirror, wake, demand.forwarded)
     # Only what Discogs itself gives falls under its terms; another upstream says by itself how long a copy is good.
     is_discogs = settings.discogs_api_url == OFFICIAL_API_URL
     shared = SharedCache(

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from matcher.database import Connection
 from proxy.domain.counting import Calls
@@ -125,6 +126,47 @@ async def count_releases(connection: Connection, asked: Mapping[int, int]) -> No
         list(asked),
         list(asked.values()),
     )
+
+
+FORWARDED_TOLD = timedelta(days=1)
+FORWARDED_MAX = 100
+"""So many are told: whoever asks for them all needs one change only."""
+
+
+class Forwarded(NamedTuple):
+    """A store that was asked for past the proxy, and what an operator can change."""
+
+    username: str
+    change: str
+    asked_at: datetime
+
+
+async def forwarded(connection: Connection, changes: Mapping[str, str]) -> None:
+    """That stores were asked for past the proxy, with what an operator can change; in the order of their names."""
+    await connection.executemany(
+        """
+        INSERT INTO forwarded_stores (username, change, asked_at) VALUES ($1, $2, now())
+        ON CONFLICT (username) DO UPDATE SET change = excluded.change, asked_at = excluded.asked_at
+        """,
+        sorted(changes.items()),
+    )
+
+
+async def told_forwarded(connection: Connection) -> list[Forwarded]:
+    """The last one first."""
+    rows = await connection.fetch(
+        """
+        SELECT username, change, asked_at FROM forwarded_stores
+        WHERE asked_at > now() - $1::interval ORDER BY asked_at DESC, username LIMIT $2
+        """,
+        FORWARDED_TOLD,
+        FORWARDED_MAX,
+    )
+    return [Forwarded(*row) for row in rows]
+
+
+async def forget_forwarded(connection: Connection) -> None:
+    await connection.execute("DELETE FROM forwarded_stores WHERE asked_at < now() - $1::interval", FORWARDED_TOLD)
 
 
 async def forget_demand(connection: Connection) -> None:

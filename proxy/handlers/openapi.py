@@ -152,6 +152,10 @@ STORE = record(
     gone_at=nullable(TIME),
     calls_24h=record(**CALLS, replaced=COUNT, checks=COUNT),
 )
+FORWARDED = described(
+    "Asked for in the last day in a way that spares no call, with the setting to change.",
+    record(username=TEXT, change=TEXT, asked_at=TIME),
+)
 OF_ALL_STORES = {"check_interval_ms": COUNT, "calls_24h": record(**CALLS), "progress": ANY_OBJECT}
 NUMBERS = record(
     since=TIME,
@@ -365,7 +369,7 @@ PATHS: Mapping[str, Mapping[str, Json]] = {
     "/api/admin/stores": {
         "get": admin(
             "The stores that are known, those tracked first.",
-            record(stores=array(STORE), next=nullable(TEXT), **OF_ALL_STORES),
+            record(stores=array(STORE), next=nullable(TEXT), forwarded=array(FORWARDED), **OF_ALL_STORES),
             (),
             LIMIT,
             CURSOR,

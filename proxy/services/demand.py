@@ -13,7 +13,7 @@ import structlog
 from matcher.database import Database
 from matcher.errors import DatabaseUnavailable
 from proxy.adapters import tracking
-from proxy.adapters.tracking import Counted
+from proxy.adapters.tracking import FORWARDED_MAX, Counted
 from proxy.domain.loads import bucket_of
 from proxy.domain.policy import Decision, Source
 from proxy.domain.resources import resource_of
@@ -34,6 +34,8 @@ class Demand:
     _stores: dict[str, Counted] = field(default_factory=dict)
     _releases: Counter[str] = field(default_factory=Counter)
     """By path: whose it is, is found when it is written."""
+    _forwarded: dict[str, str] = field(default_factory=dict)
+    """By username what an operator can change."""
     _together: Counted = field(default_factory=Counted)
     _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -68,6 +70,11 @@ class Demand:
         if path in self._releases or len(self._releases) < RELEASES_MAX:
             self._releases[path] += 1
 
+    def forwarded(self, username: str, change: str) -> None:
+        """A store was asked for in a way that spares no call."""
+        if len(self._forwarded) < FORWARDED_MAX:
+            self._forwarded[username] = change
+
     def called(self, username: str | None) -> None:
         """Discogs was asked, for the inventory of this store or for something else."""
         self._together.upstream_calls += 1
@@ -101,12 +108,15 @@ class Demand:
                 return
             stores, releases, together = self._stores, self._releases, self._together
             self._stores, self._releases, self._together = {}, Counter(), Counted()
+            forwarded, self._forwarded = self._forwarded, {}
             try:
                 async with self.database.transaction() as connection:
                     await tracking.count(connection, stores, together)
                     await tracking.count_releases(connection, _by_id(releases))
+                    await tracking.forwarded(connection, forwarded)
             except DatabaseUnavailable:
                 self._put_back(stores, releases, together)
+                self._forwarded = forwarded | self._forwarded
                 raise
 
     async def _try_to_flush(self) -> None:

@@ -52,6 +52,8 @@ class InventoryService:
     copies: Copies
     mirror: MirrorService
     on_enqueued: Callable[[], None]
+    on_forwarded: Callable[[str, str], None]
+    """Told a store and what the operator can change, so that copies of it serve."""
     _advised: set[str] = field(default_factory=set)
     _sooner: Behind = field(default_factory=lambda: Behind("queue sooner"))
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -139,8 +141,10 @@ class InventoryService:
         return without(page, hidden, f"{OFFICIAL_API_URL}{request.raw_path}", request.raw_query)
 
     def _advise(self, request: ShopRequest, username: str) -> None:
-        """A store that is forwarded saves no calls: said once per store, with what the operator can change."""
+        """A store that is forwarded saves no calls: logged once per store, with what the operator can change."""
         advice, store_name = request.ask.advice, username.lower()
+        if advice:
+            self.on_forwarded(store_name, advice)
         if advice and store_name not in self._advised and len(self._advised) < ADVISED_MAX:
             self._advised.add(store_name)
             log.warning("store is forwarded, not kept", store=username, change=advice)

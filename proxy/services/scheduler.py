@@ -181,6 +181,7 @@ class Scheduler:
                     break
             await tracking.forget_hours(connection)
             await tracking.forget_demand(connection)
+            await tracking.forget_forwarded(connection)
         self._housekeeping_at = self.clock()
 
     def _start(self, task: Task) -> None:

@@ -48,8 +48,11 @@ class StoreAdmin:
         following = [row for row in _rows_of(everything) if asked.after is None or _place_of(row) > asked.after]
         shown = following[: asked.limit]
         ends = len(following) <= asked.limit
+        async with self.database.connection() as connection:
+            forwarded = await tracking.told_forwarded(connection)
         return {
             **everything,
+            "forwarded": [{**each._asdict(), "asked_at": _told(each.asked_at)} for each in forwarded],
             "stores": shown,
             "next": None if ends else encoded_cursor(STORES_NAMED, _place_of(shown[-1])),
         }

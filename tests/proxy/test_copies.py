@@ -175,6 +175,18 @@ async def test_otherwise_it_is_forwarded_enriched_and_the_log_says_what_to_chang
         assert all("audio_matches" in row for row in json.loads(body)["listings"])
     assert len(discogs.calls_to("/users/")) == 3
     assert ["OWN_FRONT_END_VIEW=public" in str(event.get("change")) for event in logs].count(True) == 1
+    await proxy.app[keys.DEMAND].flush()
+    _, listed = await proxy.admin("GET", "/api/admin/stores")
+    (told,) = json.loads(listed)["forwarded"]
+    assert told["username"] == STORE
+    assert "OWN_FRONT_END_VIEW=public" in told["change"]
+    _, shown = await proxy.admin("GET", "/admin/stores")
+    assert f"<strong>{STORE}</strong> is asked for past the proxy" in shown.decode()
+    assert "OWN_FRONT_END_VIEW=public" in shown.decode()
+    async with proxy.app[keys.DATABASE].connection() as connection:
+        await connection.execute("UPDATE forwarded_stores SET asked_at = asked_at - interval '25 hours'")
+    _, later = await proxy.admin("GET", "/api/admin/stores")
+    assert json.loads(later)["forwarded"] == []
 
 
 async def purge(proxy: Proxy, asked: object, token: str = ADMIN_TOKEN) -> tuple[int, dict[str, object]]:
