@@ -37,6 +37,13 @@ function pendingAfter(item) {
   return all.slice(all.indexOf(item) + 1).find((each) => "pending" in each.dataset);
 }
 
+// The list alone can be searched.
+async function search() {
+  const box = () => main.querySelector("input[type=search]");
+  if (!box()) await go("/admin/review");
+  box()?.focus();
+}
+
 function skip() {
   const next = pendingAfter(current);
   if (next) move(next);
@@ -179,7 +186,7 @@ const KEYS = {
   u: undo,
   p: () => play(current?.querySelector("[data-player]")),
   "?": () => help?.showModal(),
-  "/": () => main.querySelector("input[type=search]")?.focus(),
+  "/": search,
 };
 
 document.addEventListener("keydown", (event) => {

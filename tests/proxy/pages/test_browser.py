@@ -292,6 +292,8 @@ async def test_search_finds_by_artist_title_and_catalogue_number(windows: Window
     await expect(page.locator("a.title").first).to_have_text(title)
     await page.locator("a.title").first.click()
     await expect(page.locator(".track")).not_to_have_count(0)  # its tracklist came from Discogs
+    await window.press("/")
+    await expect(page.get_by_role("searchbox")).to_be_focused()
 
 
 async def test_stores_queue_cache_and_budget_are_operated(windows: Windows, proxy: Proxy) -> None:
