@@ -118,8 +118,9 @@ def span(seconds: float) -> str:
 
 
 def _environment() -> jinja2.Environment:
+    """All templates are read now: a new version may be put in place of this one while it runs."""
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGES_DIR),
+        loader=jinja2.DictLoader({each.name: each.read_text(encoding="utf-8") for each in PAGES_DIR.glob("*.html")}),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )

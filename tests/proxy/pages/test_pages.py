@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
 from urllib.parse import urlencode
 
 import aiohttp
@@ -15,6 +20,7 @@ from tests.conftest import ADMIN_TOKEN, STORE, Proxy, StartProxy
 from tests.proxy.pages.reviewing import REVIEWERS, TOKENS, ask, matched, matches, seen, send
 from tests.simulated_discogs import SimulatedDiscogs
 
+ROOT = Path(__file__).resolve().parents[3]
 FIELD = re.compile(r'name="([^"]*)" value="([^"]*)"')
 
 
@@ -42,6 +48,26 @@ async def test_every_page_bears_a_strict_policy_and_lets_youtube_know_where_from
         assert response.headers["Cache-Control"] == "no-store"
         assert "Access-Control-Allow-Origin" not in response.headers
         assert not re.search(r"<script(?! src=)|<style|\son\w+=|style=", body)
+
+
+def test_pages_stay_those_of_the_code_that_runs_while_a_new_version_is_put_in_its_place(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "proxy", tmp_path / "proxy")
+    script = """
+        from proxy.handlers.pages import ENVIRONMENT, PAGES_DIR
+        for each in PAGES_DIR.glob("*.html"):
+            each.write_text("{{ of_the_new_version }}")
+        values = {"caller": None, "menu": (), "here": "/admin", "error": "no such page"}
+        print(ENVIRONMENT.get_template("error.html").render(**values))
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", dedent(script)],
+        env={"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "no such page" in ran.stdout, ran.stderr
 
 
 async def test_static_files_are_found_unchanged(start_proxy: StartProxy) -> None:
