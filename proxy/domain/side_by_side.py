@@ -88,7 +88,7 @@ IN_WORDS = {
     "unexplained words": "words that nothing explains",
     "nothing but the title": "nothing but the title is said",
     "title and duration": "title and duration agree",
-    "duration unknown": "a duration is not known",
+    "duration unknown": "no duration speaks against it, as one is not known",
     "on stage": "a concert recording",
     "by others": "a cover, or by others",
     "full album": "a whole album in one piece",

@@ -39,6 +39,11 @@ def test_durations_are_told_with_their_difference(ours: float | None, theirs: fl
     assert (found.ours, found.theirs, found.told, found.is_far) == told
 
 
+def test_that_a_duration_is_not_known_is_no_praise() -> None:
+    (told,) = whys([{"name": "duration unknown", "weight": 2.35, "detail": ""}])
+    assert (told.text, told.speaks_for) == ("no duration speaks against it, as one is not known", True)
+
+
 def test_reasons_are_told_in_words_the_weightiest_first() -> None:
     found = whys(
         [
