@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from matcher.decision_store import PERSON
 from matcher.domain.scoring import score
+from matcher.domain.verdict import Thresholds, held_back_by
 from matcher.models import Candidate, Match, MatchStatus, Reason, Release, Track
 from matcher.review_view import ReviewedMatch
 
@@ -16,17 +17,21 @@ def as_table(
     release: Release,
     matches: Sequence[Match],
     candidates: Sequence[Candidate],
+    thresholds: Thresholds,
     decided: Sequence[ReviewedMatch] = (),
 ) -> str:
-    """Per track what people decided, the candidate assigned, its reasons by weight, and the runner-up.
-
-    Then the candidates left over.
+    """Per track what people decided, the candidate assigned, its reasons by weight, what keeps it from being approved
+    without a person, and the runner-up. Then the candidates left over.
     """
-    return "\n".join(_lines(release, {match.track: match for match in matches}, candidates, decided))
+    return "\n".join(_lines(release, {match.track: match for match in matches}, candidates, thresholds, decided))
 
 
 def _lines(
-    release: Release, matches: dict[Track, Match], candidates: Sequence[Candidate], decided: Sequence[ReviewedMatch]
+    release: Release,
+    matches: dict[Track, Match],
+    candidates: Sequence[Candidate],
+    thresholds: Thresholds,
+    decided: Sequence[ReviewedMatch],
 ) -> Iterator[str]:
     yield clipped(f"{release.release_id}  {', '.join(release.artists)} - {release.title}", WIDTH)
     yield f"{len(release.tracks)} tracks, {len(candidates)} candidates"
@@ -36,7 +41,7 @@ def _lines(
         said = [each for each in decided if (each.track_index, each.sub_index) == (track.track_index, track.sub_index)]
         yield from (f"  {_decision(each)}" for each in said)
         if track in matches or not any(each.status == MatchStatus.APPROVED for each in said):
-            yield from _match_lines(release, track, matches.get(track), candidates)
+            yield from _match_lines(release, track, matches.get(track), candidates, thresholds)
     assigned = {match.candidate for match in matches.values()}
     if left := [candidate for candidate in candidates if candidate not in assigned]:
         yield ""
@@ -44,12 +49,16 @@ def _lines(
         yield from (f"      {_candidate(candidate)}" for candidate in left)
 
 
-def _match_lines(release: Release, track: Track, match: Match | None, candidates: Sequence[Candidate]) -> Iterator[str]:
+def _match_lines(
+    release: Release, track: Track, match: Match | None, candidates: Sequence[Candidate], thresholds: Thresholds
+) -> Iterator[str]:
     if match is None:
         yield "      no match"
     else:
         yield f"  {match.score.confidence:5.1f}  {_candidate(match.candidate)}"
         yield from as_lines(match.score.reasons)
+        why = "; ".join(held_back_by(match, thresholds))
+        yield f"         {f'for a person to approve: {why}' if why else 'approved without a person'}"
     others = [
         (score(track, each, release).confidence, each) for each in candidates if not match or each != match.candidate
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from matcher.models import Match
@@ -55,7 +56,18 @@ def judge(matches: tuple[Match, ...], thresholds: Thresholds, *, persist_always:
 
 
 def approved(match: Match, thresholds: Thresholds) -> bool:
-    return match.score.confidence >= thresholds.approval and all(gate(match) for gate in GATES)
+    return not any(held_back_by(match, thresholds))
+
+
+def held_back_by(match: Match, thresholds: Thresholds) -> Iterator[str]:
+    """Why a person is to approve it: the gates that do not hold."""
+    if match.score.confidence < thresholds.approval:
+        yield f"below {thresholds.approval:g}"
+    if not duration_agrees(match):
+        yield "its length is too far off, or not known"
+    yield from (reason.name for reason in match.score.reasons if reason.name in DOUBTS)
+    if not fits_no_other_track(match):
+        yield "it fits another track as well"
 
 
 def duration_agrees(match: Match) -> bool:
@@ -78,10 +90,6 @@ DOUBTS = frozenset(
 """Evidence that makes a match a person's to approve, however good the rest."""
 
 
-def nothing_doubtful(match: Match) -> bool:
-    return not any(reason.name in DOUBTS for reason in match.score.reasons)
-
-
 RUNNER_UP_GAP = 20.0
 
 
@@ -90,6 +98,3 @@ def fits_no_other_track(match: Match) -> bool:
     if match.candidate.isrc_of == match.track.place:
         return True
     return match.score.confidence - match.standing.other_track >= RUNNER_UP_GAP
-
-
-GATES = (duration_agrees, nothing_doubtful, fits_no_other_track)

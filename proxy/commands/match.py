@@ -54,7 +54,7 @@ async def match(settings: Settings, release_id: int) -> int:
         gathered = await _gathered(Providers([DiscogsVideos()], thresholds), release, content, known.said)
     for each in gathered.missing:
         print(f"without {each.provider}: {describe(each.error)}")
-    print(as_table(release, gathered.matches, gathered.candidates, known.decided))
+    print(as_table(release, gathered.matches, gathered.candidates, thresholds, known.decided))
     print(verdict_line(judge(gathered.matches, thresholds, persist_always=known.is_kept), thresholds, known))
     return 0
 

@@ -121,19 +121,28 @@ def test_of_a_monstrous_release_the_first_candidates_are_looked_at(tracks: int, 
 def test_the_table_tells_tracks_candidates_and_reasons() -> None:
     body = release_body(1)
     release, candidates = parse_release(body), parse(body)
-    table = as_table(release, match_release(release, candidates[:1]), candidates)
+    table = as_table(release, match_release(release, candidates[:1]), candidates, Thresholds(50, 85))
     assert "A     Morning Signal  [6:02]" in table
     assert "duration to the second: +0 s" in table
+    assert "approved without a person" in table
     assert "no match" in table
     assert "assigned to no track:" in table
     assert all(len(line) <= 140 for line in table.splitlines())
+
+
+def test_the_table_tells_what_keeps_a_match_from_being_approved_without_a_person() -> None:
+    body = release_body(1)
+    release, (found, *_) = parse_release(body), parse(body)
+    candidates = [replace(found, duration_s=380)]
+    table = as_table(release, match_release(release, candidates), candidates, Thresholds(50, 85))
+    assert "for a person to approve: its length is too far off, or not known\n" in table
 
 
 def test_the_table_survives_control_characters() -> None:
     body = release_body(1)
     release = parse_release(body | {"title": "x\x1b[31m"})
     candidate = Candidate("p", "youtube", "https://x", "evil\x1b[2J\n", None)
-    assert "\x1b" not in as_table(release, (), [candidate])
+    assert "\x1b" not in as_table(release, (), [candidate], Thresholds(50, 85))
 
 
 def test_real_releases_are_matched() -> None:
