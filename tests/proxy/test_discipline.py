@@ -64,13 +64,13 @@ async def test_shoppers_and_a_full_queue_never_meet_a_refusal(start_proxy: Start
         proxy = await start_proxy(
             DISCOGS_API_URL=discogs.url,
             DISCOGS_RATE_LIMIT="30",
-            UPSTREAM_DEADLINE="1500",
+            UPSTREAM_DEADLINE="4000",
             BACKGROUND_PROCESSING_ENABLED="true",
         )
         await proxy.get(INVENTORY + "?per_page=100")
         began = time.monotonic()
         answers = await ask_at_once(proxy, [f"/releases/{each}" for each in release_ids(discogs, 60)])
-        assert time.monotonic() - began >= 1.4
+        assert time.monotonic() - began >= 3.9
         assert not [call for call in discogs.calls if call.refused]
         statuses = [response.status for response, _ in answers]
         assert set(statuses) == {200, 429}
