@@ -4,7 +4,8 @@
 const main = document.getElementById("main");
 const said = document.getElementById("said");
 const help = document.getElementById("help");
-const UNDO = "discogs-proxy undo"; // what can be taken back, newest last, for as long as the tab lives
+const who = document.querySelector(".who")?.dataset.name;
+const UNDO = `discogs-proxy undo ${who}`; // what he can take back, newest last, for as long as the tab lives
 const UNDO_MAX = 200;
 const LOGGED_OUT = "You are not logged in any more: reload the page.";
 let current = null; // the track or release that keys are for
@@ -61,7 +62,8 @@ function begin(id) {
 
 // --- asking the server, and showing its page in place ---
 
-async function show(request, id) {
+// `failedAt`: where he stays if what he sent was not taken, as its own address shows no page.
+async function show(request, id, failedAt) {
   if (busy) return;
   busy = true;
   main.setAttribute("aria-busy", "true");
@@ -73,7 +75,7 @@ async function show(request, id) {
       location.assign(response.url); // logged out meanwhile
       return;
     }
-    put(page, response.url, id);
+    put(page, failedAt && !response.redirected ? failedAt : response.url, id);
   } catch (error) {
     const away = "The proxy does not answer. Nothing is known to be changed: try again.";
     tell(error instanceof TypeError ? away : error.message);
@@ -108,7 +110,7 @@ function put(page, url, id) {
 
 const go = (path) => show(() => fetch(path), null);
 const post = (action, fields, id) =>
-  show(() => fetch(action, { method: "POST", body: new URLSearchParams(fields) }), id);
+  show(() => fetch(action, { method: "POST", body: new URLSearchParams(fields) }), id, location.href);
 
 // --- what is told ---
 

@@ -333,6 +333,33 @@ async def test_who_was_logged_out_elsewhere_is_told_so(windows: Windows, proxy: 
     await expect(page.get_by_role("alert")).to_contain_text("You are not logged in any more")
 
 
+async def test_who_logs_in_after_another_in_the_same_tab_undoes_nothing_of_his(windows: Windows, proxy: Proxy) -> None:
+    window = await windows.open("anna")
+    page = await window.open(f"/admin/releases/{(await matches(proxy))[0]['release_id']}")
+    await window.press("a")
+    await page.get_by_role("button", name="Log out anna").click()
+    await window.log_in("boris")
+    await window.press("u")
+    await expect(page.get_by_role("alert")).to_contain_text("Nothing is left to undo that you decided")
+    database = proxy.app[keys.DATABASE]
+    assert [action for _, action in await decisions_of(database, "anna")] == ["approve"]
+    assert await decisions_of(database, "boris") == []
+
+
+async def test_after_a_form_that_failed_the_page_can_be_loaded_again(windows: Windows) -> None:
+    window = await windows.open("admin")
+    page = await window.open("/admin/stores")
+    too_long = "each => { each.value = 'x'.repeat(30000) }"
+    await page.locator("form[data-act=pause] input").evaluate(too_long)
+    await page.get_by_role("button", name="Pause").click()
+    await expect(page.get_by_role("alert")).to_contain_text("too large")
+    window.complaints.clear()  # the browser tells of the 400
+    again = await page.reload()
+    assert again
+    assert again.status == 200
+    await expect(page.get_by_role("heading", name="Stores")).to_be_visible()
+
+
 @pytest.mark.parametrize(("dark", "width"), [(False, 1100), (True, 1100), (False, 390), (True, 390)])
 async def test_every_page_is_accessible_in_light_and_dark_and_on_a_phone(
     windows: Windows, proxy: Proxy, dark: bool, width: int
