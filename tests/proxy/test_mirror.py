@@ -373,6 +373,8 @@ async def test_a_store_that_went_away_is_told_as_discogs_tells_it(shop: Shop) ->
     status, expected = await shop.direct("")
     assert (response.status, parsed(body)) == (status, expected)
     assert status == 404
+    for page in (1, 2):  # while it is not checked again either
+        assert (await shop.get(f"page={page}"))[0].status == 404
 
 
 async def test_rows_that_are_missing_are_asked_for_and_renewed(shop: Shop, database: Database) -> None:
