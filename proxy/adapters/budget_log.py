@@ -50,6 +50,13 @@ class BudgetLog:
             self.saw(1 + turn.other_processes, turn.now)
             yield turn
 
+    async def others(self, clock: Callable[[], float]) -> tuple[Reservation, ...]:
+        """Their calls that count, for who makes none and so waits for no turn. Raises DatabaseUnavailable."""
+        async with self.database.connection() as connection:
+            turn = Turn(connection, self, clock())
+            await turn.read()
+            return turn.others
+
 
 @dataclass(slots=True)
 class Turn:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import structlog
 
+from matcher.errors import DatabaseUnavailable
 from proxy.adapters.budget_log import BudgetLog, Turn
 from proxy.domain.budget import WINDOW_S, Budget, Errand, Lane, Queue, Reservation
 from proxy.errors import BudgetExhausted
@@ -109,6 +110,17 @@ class Lanes:
         self.budget.give_back(reservation)
         self._tell_others(reservation)
         self._look_again()
+
+    async def look(self) -> None:
+        """See what the other processes did meanwhile: who makes no calls has not. As before where that is not known."""
+        if self.shared is None or self.log_is_away:
+            return
+        seen_at = self._seen_at
+        with contextlib.suppress(DatabaseUnavailable, TimeoutError):
+            async with asyncio.timeout(TURN_AT_MOST_S):
+                others = await self.shared.others(self.clock)
+            if self._seen_at == seen_at:  # else a call has seen more
+                self.budget.see_others(others)
 
     async def stop(self) -> None:
         """Nobody waits any more: end the dispatcher, tell the other processes what has ended."""

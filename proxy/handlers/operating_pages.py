@@ -206,15 +206,16 @@ def _asked_purge(form: Mapping[str, str]) -> dict[str, object]:
 
 async def budget(request: web.Request) -> web.Response:
     troubles = request.app[keys.UPSTREAM].troubles()
-    return page(request, "budget.html", found=_figures(request), lanes=LANES, troubles=troubles)
+    return page(request, "budget.html", found=await _figures(request), lanes=LANES, troubles=troubles)
 
 
 async def budget_figures(request: web.Request) -> web.Response:
-    return json_response(_figures(request), headers={"Cache-Control": "no-store"})
+    return json_response(await _figures(request), headers={"Cache-Control": "no-store"})
 
 
-def _figures(request: web.Request) -> dict[str, int]:
+async def _figures(request: web.Request) -> dict[str, int]:
     upstream = request.app[keys.UPSTREAM]
+    await upstream.lanes.look()
     figures = {"limit": upstream.limit, "remaining": upstream.remaining}
     for lane, (calls, waiting) in upstream.lanes.by_lane().items():
         figures |= {f"{lane}_calls": calls, f"{lane}_waiting": waiting}

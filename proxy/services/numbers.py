@@ -33,6 +33,7 @@ class Numbers:
         async with self.database.connection() as connection:
             totals = await tracking.totals(connection, hours)
             queue = await queue_store.counts(connection)
+        await self.upstream.lanes.look()
         calls, limit = totals.together, self.upstream.limit
         return {
             "since": totals.since.isoformat(),

@@ -124,6 +124,21 @@ async def test_where_nothing_was_there_is_nothing_to_divide_by(start_proxy: Star
     assert found["budget"] == {"limit": 40, "remaining": 40}
 
 
+async def test_each_process_tells_the_budget_that_all_share(start_proxy: StartProxy, tmp_path: Path) -> None:
+    limit = {"DISCOGS_RATE_LIMIT": "40"}
+    idle = await start_proxy(**limit)
+    assert (await numbers(idle))["budget"] == {"limit": 40, "remaining": 40}
+    busy = await start_proxy(**limit, DATA_DIR=str(tmp_path / "busy"))
+    for page in (1, 2, 3):
+        await busy.get(f"/users/{STORE}/inventory?sort=price&per_page=50&page={page}")
+    assert (await numbers(idle))["budget"] == {"limit": 40, "remaining": 37}
+    _, body = await idle.admin("GET", "/admin/budget.json")
+    shown = json.loads(body)
+    assert (shown["remaining"], shown["shopper_calls"]) == (37, 3)
+    _, body = await idle.admin("GET", "/admin/budget")
+    assert 'data-figure="remaining">37<' in body.decode()
+
+
 async def test_hours_tell_how_far_to_look_back(proxy: Proxy) -> None:
     await proxy.get("/artists/194")
     assert (await numbers(proxy, "?hours=168"))["api_calls"]["client"] == 1
