@@ -125,11 +125,18 @@ def rewrite_origins(text: bytes, origins: Iterable[str], public: str) -> bytes:
     `https://api.discogs.com.example` and `https://api.discogs.com:99` are other origins and stay. JSON may write a
     slash as `\\/`.
     """
-    may_be_escaped = b"\\" in text  # far sooner known than where each origin stands
+    text = rewrite_own_json(text, origins, public)
+    if b"\\" not in text:
+        return text
+    for each in dict.fromkeys(origins):
+        text = _rewritten(text, each.replace("/", "\\/").encode(), public.replace("/", "\\/").encode(), b"\\/")
+    return text
+
+
+def rewrite_own_json(text: bytes, origins: Iterable[str], public: str) -> bytes:
+    """The same in JSON that we wrote: we escape no slash."""
     for each in dict.fromkeys(origins):
         text = _rewritten(text, each.encode(), public.encode(), b"/")
-        if may_be_escaped:
-            text = _rewritten(text, each.replace("/", "\\/").encode(), public.replace("/", "\\/").encode(), b"\\/")
     return text
 
 

@@ -31,7 +31,7 @@ from proxy.domain.merge import (
 from proxy.domain.mirror import without
 from proxy.domain.request import Reuse, Served, ShopRequest
 from proxy.domain.visibility import as_the_client_asked, public_inventory
-from proxy.domain.wire import encode_json, rewrite_origins
+from proxy.domain.wire import encode_json, rewrite_own_json
 from proxy.services.answers import document, error_served, made_public, served, unchanged
 from proxy.services.behind import Behind
 from proxy.services.copies import FAILURES, Copies, failure, is_failure, too_old
@@ -98,7 +98,7 @@ class InventoryService:
                     reuse = Reuse(found.checked_at, found.fresh_until, frozenset(known), found.decision.detail)
 
         def rewrite(body: bytes) -> bytes:
-            return rewrite_origins(body, (self.upstream.origin, OFFICIAL_API_URL), request.public_origin)
+            return rewrite_own_json(body, (self.upstream.origin, OFFICIAL_API_URL), request.public_origin)
 
         body = _body(found, known, audience, rewrite)
         return Served(found.status, (("Content-Type", "application/json"),), body, decision, reuse)

@@ -133,10 +133,9 @@ class MirrorService:
             case Way.WHILE_CHECKED:
                 self.checks.check(asked.username, Lane.CHECK, request_id)
                 return self._shown(view, Use.WHILE_RENEWED)
-            case Way.IF_CHECK_FAILS if self.checks.is_unknown(asked.username):
-                return AskUpstream()
             case Way.IF_CHECK_FAILS:
-                return self._shown(view, Use.IF_UPSTREAM_FAILS)
+                is_gone = self.checks.is_unknown(asked.username)
+                return AskUpstream() if is_gone else self._shown(view, Use.IF_UPSTREAM_FAILS)
             case Way.AFTER_CHECK:
                 return await self._after_check(asked, request_id)
             case Way.UNPAID:

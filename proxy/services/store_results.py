@@ -18,7 +18,7 @@ from proxy.domain.lifetimes import may_leave
 from proxy.domain.merge import NOTHING_KNOWN, Audience, audio_matches, joined, store_result, store_row
 from proxy.domain.paging import PER_PAGE_MAX
 from proxy.domain.store_query import KEYS, Key, StoreQuery, arranged, facts_of, fits
-from proxy.domain.wire import decode_json, encode_json, rewrite_origins
+from proxy.domain.wire import decode_json, encode_json, rewrite_own_json
 from proxy.errors import Degraded
 from proxy.services.orders import Backwards
 
@@ -86,7 +86,7 @@ def chunk_of(
     leaving = [(username, told) for username, told in rows if _leaves(told.row.fetched_at, view, now)]
 
     def rewrite(text: bytes) -> bytes:
-        return rewrite_origins(text, view.origins, view.public_origin)
+        return rewrite_own_json(text, view.origins, view.public_origin)
 
     body = b",".join(
         joined([_result(username, told, view, now) for _, told in of_store], sellers.get(username), rewrite)

@@ -18,6 +18,7 @@ from proxy.domain.wire import (
     headers_for_client,
     headers_for_upstream,
     rewrite_origins,
+    rewrite_own_json,
     split_jsonp,
 )
 
@@ -70,6 +71,8 @@ def test_what_discogs_says_of_its_own_host_is_not_repeated() -> None:
 )
 def test_whole_origins_are_rewritten_and_nothing_else(text: bytes, rewritten: bytes | None) -> None:
     assert rewrite_origins(text, DISCOGS, "http://shop") == (rewritten or text)
+    if b"\\/" not in text:
+        assert rewrite_own_json(text, DISCOGS, "http://shop") == (rewritten or text)
 
 
 @given(json_values, json_values)
