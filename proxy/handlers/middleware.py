@@ -132,7 +132,10 @@ def observed(
 async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
     """The headers of every answer, streamed ones included."""
     upstream = None if request.path.startswith(OPERATORS_PATHS) else request.app[keys.UPSTREAM]
-    response.headers.update(answer_headers(upstream, request.get(keys.DECISION, OWN), request.get(keys.TRACE)))
+    decision = request.get(keys.DECISION, OWN)
+    response.headers.update(answer_headers(upstream, decision, request.get(keys.TRACE)))
+    if decision.source is Source.OWN:
+        response.headers.setdefault("Cache-Control", "no-store")
 
 
 def answer_headers(upstream: Upstream | None, decision: Decision, trace: Trace | None) -> dict[str, str]:

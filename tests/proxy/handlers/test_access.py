@@ -222,6 +222,18 @@ async def test_head_says_what_get_would(proxy: Proxy) -> None:
     assert head.headers["Content-Length"] == read.headers["Content-Length"] == str(len(body))
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api/admin/metrics", "/api/admin/matches", "/api/admin/queue", "/api/admin/stores", "/api/admin/nothing"),
+        *("/admin/review", "/admin/budget.json", "/metrics", "/healthz", "/readyz", "/api/openapi.json"),
+    ],
+)
+async def test_no_cache_on_the_way_keeps_what_the_proxy_says_of_itself(proxy: Proxy, path: str) -> None:
+    response, _ = await proxy.admin("GET", path)
+    assert response.headers.getall("Cache-Control") == ["no-store"]
+
+
 async def test_a_token_of_ours_is_never_sent_to_discogs(start_proxy: StartProxy) -> None:
     async with running_origin() as origin:
         proxy = await start_proxy(REVIEW_TOKENS=REVIEWERS, DISCOGS_API_URL=origin.url)
