@@ -170,21 +170,26 @@ async def _other_pressings(connection: Connection, release_id: int) -> list[int]
 
 
 async def check_track(connection: Connection, release_id: int, track_index: int, sub_index: int | None) -> None:
-    """Raises NoSuchMatch where the tracklist is known and has no such track."""
-    has_track = await connection.fetchval(
+    """Raises NoSuchMatch where the tracklist is known and has no such track, or a heading in its place."""
+    found = await connection.fetchrow(
         """
-        SELECT tracklist IS NULL
-            OR CASE WHEN $3::int IS NULL THEN tracklist -> $2::int
-                    ELSE tracklist -> $2::int -> 'sub_tracks' -> $3::int END IS NOT NULL
-        FROM releases WHERE discogs_id = $1
+        SELECT tracklist IS NULL OR entry IS NOT NULL AS is_there,
+               entry ->> 'type_' = 'heading' AND NOT entry ? 'sub_tracks' AS is_heading
+        FROM releases, LATERAL (
+          SELECT CASE WHEN $3::int IS NULL THEN tracklist -> $2::int
+                      ELSE tracklist -> $2::int -> 'sub_tracks' -> $3::int END AS entry
+        ) AS named
+        WHERE discogs_id = $1
         """,
         release_id,
         track_index,
         sub_index,
     )
-    if not has_track:
-        sub = "" if sub_index is None else f".{sub_index}"
-        raise NoSuchMatch(f"Release {release_id} has no track {track_index}{sub}.")
+    named = f"track {track_index}" if sub_index is None else f"track {track_index}.{sub_index}"
+    if found is None or not found["is_there"]:
+        raise NoSuchMatch(f"Release {release_id} has no {named}.")
+    if found["is_heading"]:
+        raise NoSuchMatch(f"Release {release_id} has no {named}: that is a heading.")
 
 
 async def is_without_audio(connection: Connection, release_id: int) -> bool:

@@ -497,6 +497,15 @@ async def test_a_track_that_is_not_there_is_told_so(database: Database, track: i
         await set_url(database, track=track, sub=sub)
 
 
+async def test_a_heading_is_no_track(database: Database) -> None:
+    await persist(database, 1, judged("a", 0, url=A))
+    tracklist = '[{"type_": "heading", "title": "Side A"}, {"type_": "track", "position": "A1", "title": "Song"}]'
+    await execute(database, "UPDATE releases SET tracklist = $1", tracklist)
+    with pytest.raises(NoSuchMatch, match=r"Release 1 has no track 0: that is a heading"):
+        await set_url(database, track=0)
+    await set_url(database, track=1)
+
+
 # --- undo ---------------------------------------------------------------------------------------------------------
 
 
