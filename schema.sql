@@ -557,6 +557,8 @@ ALTER TABLE releases SET (toast_tuple_target = 8160);  -- as of mirror_listings:
 COMMENT ON COLUMN releases.told_facts IS 'genres, styles and tracklist as members of a JSON object';
 COMMENT ON COLUMN releases.told_images IS 'images as JSON: restricted content, as old as the body';
 
+-- Its columns were others before, and such a function cannot be replaced.
+DROP FUNCTION IF EXISTS release_told(bigint, integer, interval, interval);
 CREATE OR REPLACE FUNCTION release_told(release bigint, seen integer, unmatched_rest interval, without_rest interval)
 RETURNS TABLE (
   status text, persisted boolean, has_audio boolean, sooner boolean, matches json,

@@ -82,3 +82,24 @@ async def test_a_higher_number_alone_is_applied_and_the_data_copied_before(datab
         assert len(files(tmp_path)) == 1
         assert not await apply_schema(connection, before)
         assert len(files(tmp_path)) == 1
+
+
+async def test_functions_that_told_other_columns_are_replaced(database_dsn: str) -> None:
+    """CREATE OR REPLACE alone cannot change what a function returns."""
+    async with connection_to(database_dsn) as connection:
+        await fill(connection, 0)
+        functions = await connection.fetch(
+            """
+            SELECT proname, oid::regprocedure::text AS signature, pg_get_function_identity_arguments(oid) AS arguments
+            FROM pg_proc WHERE pronamespace = current_schema()::regnamespace AND proretset
+            """
+        )
+        assert functions
+        for each in functions:
+            await connection.execute(f"DROP FUNCTION {each['signature']}")
+            await connection.execute(
+                f"CREATE FUNCTION {each['proname']}({each['arguments']}) RETURNS TABLE (other integer) "
+                "LANGUAGE sql AS 'SELECT 1'"
+            )
+        await connection.execute("UPDATE schema_state SET number = $1", our_schema().number - 1)
+        assert await apply_schema(connection)
