@@ -142,13 +142,18 @@ class Forwarded(NamedTuple):
 
 
 async def forwarded(connection: Connection, changes: Mapping[str, str]) -> None:
-    """That stores were asked for past the proxy, with what an operator can change; in the order of their names."""
+    """That stores were asked for past the proxy, with what an operator can change; in the order of their names.
+
+    Whoever asks for names that there are not fills no disk.
+    """
     await connection.executemany(
         """
-        INSERT INTO forwarded_stores (username, change, asked_at) VALUES ($1, $2, now())
+        INSERT INTO forwarded_stores (username, change, asked_at)
+        SELECT $1, $2, now()
+        WHERE (SELECT count(*) FROM forwarded_stores) < $3 OR EXISTS (SELECT FROM stores WHERE username = $1)
         ON CONFLICT (username) DO UPDATE SET change = excluded.change, asked_at = excluded.asked_at
         """,
-        sorted(changes.items()),
+        [(username, change, FORWARDED_MAX) for username, change in sorted(changes.items())],
     )
 
 

@@ -15,7 +15,9 @@ import structlog
 
 from matcher.database import Database
 from proxy import keys
+from proxy.adapters import mirror as known
 from proxy.adapters.responses import FILE_NAME
+from proxy.adapters.tracking import FORWARDED_MAX
 from proxy.services.copies import Copies
 from tests.conftest import ADMIN_TOKEN, STORE, Proxy, StartProxy
 from tests.simulated_discogs import Fault, SimulatedDiscogs
@@ -187,6 +189,28 @@ async def test_otherwise_it_is_forwarded_enriched_and_the_log_says_what_to_chang
         await connection.execute("UPDATE forwarded_stores SET asked_at = asked_at - interval '25 hours'")
     _, later = await proxy.admin("GET", "/api/admin/stores")
     assert json.loads(later)["forwarded"] == []
+
+
+async def test_whoever_asks_with_a_credential_for_many_names_fills_no_disk(
+    start_proxy: StartProxy, discogs: SimulatedDiscogs
+) -> None:
+    discogs.register_user("buyer", "buyer-token")
+    proxy = await start_proxy(DISCOGS_TOKEN="op-token", FOREIGN_INVENTORY="forward", STORES=STORE)
+    async with proxy.app[keys.DATABASE].connection() as connection:
+        await known.make_known(connection, STORE)
+    for place in range(2 * FORWARDED_MAX):
+        proxy.app[keys.DEMAND].forwarded(f"nobody{place}", "change it")
+        if place % FORWARDED_MAX == FORWARDED_MAX - 1:
+            await proxy.get("/users/small_shop/inventory", Authorization="Discogs token=buyer-token")
+            await proxy.app[keys.DEMAND].flush()
+    await proxy.get(INVENTORY, Authorization="Discogs token=buyer-token")
+    await proxy.app[keys.DEMAND].flush()
+    _, listed = await proxy.admin("GET", "/api/admin/stores")
+    told = [each["username"] for each in json.loads(listed)["forwarded"]]
+    assert len(told) <= FORWARDED_MAX
+    assert told[0] == STORE
+    async with proxy.app[keys.DATABASE].connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM forwarded_stores") == FORWARDED_MAX + 1
 
 
 async def purge(proxy: Proxy, asked: object, token: str = ADMIN_TOKEN) -> tuple[int, dict[str, object]]:
