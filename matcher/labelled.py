@@ -28,6 +28,8 @@ class Pair:
     candidate: Candidate
     release: Release
     is_match: bool
+    is_labelled: bool
+    """Somebody says so; else `is_match` says nothing."""
     source: str
     kind: str
     artist: str
@@ -60,8 +62,9 @@ def parse_pair(line: bytes) -> Pair:
     body = _Body(line)
     track, candidate = body.part("track"), body.part("candidate")
     artist, release_artist = track.text("artist"), track.text("release_artist")
-    if body.value("label") not in (0, 1):
-        raise MalformedLabels("label is neither 0 nor 1")
+    label = body.value("label")
+    if label not in (0, 1, None):
+        raise MalformedLabels("label is neither 0 nor 1, nor null for a pair of which nobody knows")
     return Pair(
         pair_id=body.text("id"),
         track=Track(0, None, track.text("position"), track.text("title"), _some(artist), track.seconds()),
@@ -75,7 +78,8 @@ def parse_pair(line: bytes) -> Pair:
             year=None,
             tracks=(),
         ),
-        is_match=body.value("label") == 1,
+        is_match=label == 1,
+        is_labelled=label is not None,
         source=body.text("source"),
         kind=body.text("kind"),
         artist=group_of(artist),

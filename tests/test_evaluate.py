@@ -58,6 +58,20 @@ def test_all_evidence_that_is_weighed_is_of_some_kind_and_each_kind_has_some() -
     assert all(any(is_of(kind, name) for name in WEIGHTS) for kind in KINDS)
 
 
+async def test_pairs_of_which_nobody_knows_are_scored_and_counted_in_no_measure(tmp_path: Path) -> None:
+    pairs, scores = tmp_path / "pairs.jsonl", tmp_path / "scores"
+    unknown = [{name: value for name, value in PAIR.items() if name != "label"}, OTHER | {"label": None}]
+    for several, of_all in (([PAIR, OTHER, *unknown], True), (unknown, False)):
+        pairs.write_text("".join(f"{json.dumps(each)}\n" for each in several))
+        shown = await run_command("evaluate", str(pairs), "--scores", str(scores), "--errors", "1")
+        assert shown.returncode == 0, shown.stderr
+        assert shown.stdout.startswith("2 pairs bear no label: they are scored")
+        assert (f"{'all':<18}{2:>6}{1:>6}" in shown.stdout) is of_all
+        assert len(scores.read_text().split()) == len(several)
+    shown = await run_command("evaluate", str(pairs), "--held-out")
+    assert (shown.returncode, "no pair bears a label" in shown.stderr) == (1, True)
+
+
 async def test_a_line_that_is_none_is_told(tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text(f"{json.dumps(PAIR)}\nnonsense\n")

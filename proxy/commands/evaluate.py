@@ -79,21 +79,34 @@ def evaluate(options: Options) -> int:
         releases = _read(options.releases, parse_labelled_release) if options.releases else []
         weights = _weights(pairs, releases, options)
         scores = [score(each.track, each.candidate, each.release, weights(each.artist).of_pairs) for each in pairs]
-        confidences = [each.confidence for each in scores]
         if options.scores:
-            options.scores.write_text("".join(f"{each:.4f}\n" for each in confidences))
+            options.scores.write_text("".join(f"{each.confidence:.4f}\n" for each in scores))
     except (OSError, MalformedLabels) as error:
         print(f"discogs-proxy: {error}", file=sys.stderr)
         return 1
     judged = [(each, _judged(each, weights(each.artist), options.thresholds)) for each in releases]
-    _print_pairs(pairs, confidences, options.threshold)
-    if releases:
+    _print_all(pairs, scores, judged, options)
+    return 0
+
+
+def _print_all(
+    pairs: Sequence[Pair],
+    scores: Sequence[Score],
+    judged: Sequence[tuple[LabelledRelease, list[JudgedMatch]]],
+    options: Options,
+) -> None:
+    labelled = [each.is_labelled for each in pairs]
+    pairs, scores = list(compress(pairs, labelled)), list(compress(scores, labelled))
+    if unknown := labelled.count(False):
+        print(f"{unknown} pairs bear no label: they are scored, and count in no measure")
+    if pairs:
+        _print_pairs(pairs, [each.confidence for each in scores], options.threshold)
+    if judged:
         _print_releases(judged, options.threshold)
     _print_errors([*_of_pairs(pairs, scores)], options.errors)
     _print_errors([*_of_releases(judged)], options.errors)
-    if options.ablations:
+    if options.ablations and pairs:
         _print_ablations(pairs, options.threshold)
-    return 0
 
 
 def _read(path: Path, parse: Callable[[bytes], Labelled]) -> list[Labelled]:
@@ -112,7 +125,9 @@ def _read(path: Path, parse: Callable[[bytes], Labelled]) -> list[Labelled]:
 
 
 def _weights(pairs: Sequence[Pair], releases: Sequence[LabelledRelease], options: Options) -> Callable[[str], Weights]:
-    """The weights for what an artist made. Raises OSError."""
+    """The weights for what an artist made. Raises OSError, MalformedLabels."""
+    if (options.refit or options.held_out) and not any(each.is_labelled for each in pairs):
+        raise MalformedLabels("no pair bears a label: there is nothing to fit weights to")
     if options.refit:
         fitted = _fit(pairs, releases)
         WEIGHTS_FILE.write_text(table(fitted))
@@ -141,7 +156,7 @@ def _folds(pairs: Sequence[Pair], releases: Sequence[LabelledRelease]) -> dict[s
 
 def _fit(pairs: Sequence[Pair], releases: Sequence[LabelledRelease]) -> Weights:
     """Of the standing the present weights where there are no releases."""
-    of_pairs = fit([_example(each) for each in pairs], SIGNS)
+    of_pairs = fit([_example(each) for each in pairs if each.is_labelled], SIGNS)
     chosen = [example for each in releases for example in _chosen(each, of_pairs)]
     return Weights(of_pairs, fit(chosen, STANDING_SIGNS) if chosen else STANDING)
 
