@@ -552,16 +552,29 @@ ALTER TABLE releases
       || ',"tracklist":' || coalesce(tracklist, '[]')::text
   ) STORED,
   ADD COLUMN IF NOT EXISTS told_images text GENERATED ALWAYS AS (coalesce(images, '[]')::text) STORED;
+
+-- NULL: it must be looked at each match, as to some shoppers some of them are not shown.
+CREATE OR REPLACE FUNCTION all_shown_from(matches json) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN bool_and((m ->> 'approved')::boolean)
+                AND count(*) = count(DISTINCT (m ->> 'track_index', m ->> 'sub_index'))
+              THEN min((m ->> 'confidence')::double precision) END
+  FROM json_array_elements(matches) AS m
+$$;
+
+ALTER TABLE releases
+  ADD COLUMN IF NOT EXISTS all_shown_from double precision GENERATED ALWAYS AS (all_shown_from(audio_matches)) STORED;
 ALTER TABLE releases SET (toast_tuple_target = 8160);  -- as of mirror_listings: nothing is unpacked for a page
 
 COMMENT ON COLUMN releases.told_facts IS 'genres, styles and tracklist as members of a JSON object';
+COMMENT ON COLUMN releases.all_shown_from IS
+  'whoever sees matches of this confidence sees all of audio_matches: each track has one, and that is approved';
 COMMENT ON COLUMN releases.told_images IS 'images as JSON: restricted content, as old as the body';
 
 -- Its columns were others before, and such a function cannot be replaced.
 DROP FUNCTION IF EXISTS release_told(bigint, integer, interval, interval);
 CREATE OR REPLACE FUNCTION release_told(release bigint, seen integer, unmatched_rest interval, without_rest interval)
 RETURNS TABLE (
-  status text, persisted boolean, has_audio boolean, sooner boolean, matches json,
+  status text, persisted boolean, has_audio boolean, sooner boolean, matches json, all_shown_from double precision,
   facts text, images text, images_at timestamptz
 ) LANGUAGE sql STABLE AS $$
   SELECT q.status, r.discogs_id IS NOT NULL, coalesce(r.has_audio_matches, false),
@@ -570,7 +583,7 @@ RETURNS TABLE (
            OR (q.status IN ('matched', 'unmatched') AND q.decided_without <> '{}' AND q.decided_at < now() - without_rest),
          CASE WHEN r.discogs_id IS NOT NULL
               THEN coalesce(r.audio_matches, audio_matches_of(r.discogs_id, r.tracklist::jsonb)) END,
-         r.told_facts, r.told_images, r.body_fetched_at
+         r.all_shown_from, r.told_facts, r.told_images, r.body_fetched_at
   FROM (SELECT release AS release_id) AS wanted
   LEFT JOIN match_queue q ON q.release_id = wanted.release_id
   LEFT JOIN releases r ON r.discogs_id = wanted.release_id

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from typing import NamedTuple, NotRequired, TypedDict
+
+import orjson
 
 Place = str
 """Where a track stands in its release: track_index, and sub_index after a dot. A text: candidates are kept as JSON."""
@@ -212,5 +213,12 @@ class Audio:
 
     status: ProcessingStatus
     persisted: bool
-    matches: Sequence[StoredMatch]
+    matches_json: bytes = b"[]"
+    """Those that are live, as answers have them; those of a track are neighbours, best first."""
+    all_shown_from: float | None = None
+    """Whoever sees matches of this confidence sees all of them; None: each must be looked at."""
     due: Due = field(default=Due.NOTHING, compare=False)
+
+    @property
+    def matches(self) -> tuple[StoredMatch, ...]:
+        return tuple(orjson.loads(self.matches_json))

@@ -38,7 +38,7 @@ async def audio(connection: Connection, release_ids: Collection[int]) -> dict[in
     """State and live matches of each release asked for. One that was never queued counts as queued."""
     rows = await connection.fetch(
         """
-        SELECT wanted.release_id, told.status, persisted, has_audio, sooner, matches
+        SELECT wanted.release_id, told.status, persisted, has_audio, sooner, matches, all_shown_from
         FROM unnest($4::bigint[]) AS wanted (release_id)
         CROSS JOIN LATERAL release_told(wanted.release_id, $1, $2, $3) AS told
         """,
@@ -48,12 +48,20 @@ async def audio(connection: Connection, release_ids: Collection[int]) -> dict[in
     return {release_id: audio_of(*told) for release_id, *told in rows}
 
 
-def audio_of(status: str | None, persisted: bool, has_audio: bool, sooner: bool | None, matches: str | None) -> Audio:
+def audio_of(
+    status: str | None,
+    persisted: bool,
+    has_audio: bool,
+    sooner: bool | None,
+    matches: str | None,
+    all_shown_from: float | None,
+) -> Audio:
     """Of these columns of `release_told`."""
     return Audio(
         status=_status(status, has_audio=has_audio),
         persisted=persisted,
-        matches=tuple(orjson.loads(matches)) if matches else (),
+        matches_json=matches.encode() if matches else b"[]",
+        all_shown_from=all_shown_from,
         due=Due.A_PLACE if status is None else Due.SOONER if sooner else Due.NOTHING,
     )
 

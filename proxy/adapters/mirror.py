@@ -202,7 +202,8 @@ async def rows_with_audio(
     """Rows by their ids, and the audio of their releases."""
     found = await connection.fetch(
         """
-        SELECT listing_id, release_id, body, fetched_at, told.status, persisted, has_audio, sooner, matches
+        SELECT listing_id, release_id, body, fetched_at, told.status, persisted, has_audio, sooner, matches,
+               told.all_shown_from
         FROM mirror_listings CROSS JOIN LATERAL release_told(release_id, $1, $2, $3) AS told
         WHERE store_username = $4 AND listing_id = ANY($5::bigint[])
         """,
@@ -218,7 +219,7 @@ async def told_rows(connection: Connection, username: str, listing_ids: Collecti
     found = await connection.fetch(
         """
         SELECT listing_id, release_id, body, fetched_at, flat, told.status, persisted, has_audio, sooner, matches,
-               facts, images, images_at
+               told.all_shown_from, facts, images, images_at
         FROM mirror_listings CROSS JOIN LATERAL release_told(release_id, $1, $2, $3) AS told
         WHERE store_username = $4 AND listing_id = ANY($5::bigint[])
         """,
@@ -230,8 +231,8 @@ async def told_rows(connection: Connection, username: str, listing_ids: Collecti
 
 
 def _told_row(columns: Record) -> ToldRow:
-    """Four of the row, `flat`, five of the audio, three of the details."""
-    audio, details = store.audio_of(*columns[5:10]), columns[10:13]
+    """Four of the row, `flat`, six of the audio, three of the details."""
+    audio, details = store.audio_of(*columns[5:11]), columns[11:14]
     return ToldRow(MirrorRow(*columns[:4]), columns[4], audio, store.details_of(*details) if audio.persisted else None)
 
 
@@ -304,7 +305,7 @@ async def newest(
     found = await connection.fetch(
         """
         SELECT listing_id, release_id, body, fetched_at, flat, told.status, persisted, has_audio, sooner, matches,
-               facts, images, images_at, store_username, posted
+               told.all_shown_from, facts, images, images_at, store_username, posted
         FROM (
           SELECT l.* FROM unnest($1::text[]) AS wanted (username)
           CROSS JOIN LATERAL (

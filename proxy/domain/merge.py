@@ -11,7 +11,7 @@ from math import inf
 from matcher.models import Audio, ProcessingStatus, StoredMatch
 from proxy.domain.wire import BrokenBody, decode_json, encode_json
 
-NOTHING_KNOWN = Audio(status=ProcessingStatus.QUEUED, persisted=False, matches=())
+NOTHING_KNOWN = Audio(status=ProcessingStatus.QUEUED, persisted=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,17 @@ def audio_matches(audio: Audio, audience: Audience) -> list[StoredMatch]:
     return found
 
 
+def audio_matches_json(audio: Audio, audience: Audience) -> bytes:
+    """The same as JSON, without reading it where all is shown, as mostly."""
+    if audio.all_shown_from is not None and audio.all_shown_from >= audience.min_confidence:
+        return audio.matches_json
+    return encode_json(audio_matches(audio, audience))
+
+
 @lru_cache(maxsize=256)
-def timestamp(moment: datetime | None) -> str | None:
+def timestamp(moment: datetime) -> str:
     """In ISO 8601. Rows of a page were fetched at few moments."""
-    return moment.isoformat() if moment else None
+    return moment.isoformat()
 
 
 def additions(audio: Audio, audience: Audience) -> dict[str, object]:
@@ -140,7 +147,11 @@ def enriched_row(row: bytes, audio: Audio, audience: Audience) -> bytes:
     if b'"audio_matches":' in row or b'"processing_status":' in row:
         listing = decode_json(row)
         return encode_json(_enrich_row(listing, {release_id_of(listing) or 0: audio}, audience))
-    return b"%s,%s" % (row[:-1], encode_json(additions(audio, audience))[1:])
+    return b'%s,"audio_matches":%s,"processing_status":"%s"}' % (
+        row[:-1],
+        audio_matches_json(audio, audience),
+        audio.status.value.encode(),
+    )
 
 
 # --- the store-shaped results -------------------------------------------------------------------------------------
@@ -179,8 +190,17 @@ def store_row(
         if not isinstance(listing, dict):
             return row
         return encode_json(store_result(listing, store_username, audio, details, audience, fetched_at))
-    of_audio = encode_json(_of_audio(audio, audience, fetched_at))
-    return b"%s,%s,%s%s%s}" % (row[:-1], flat, of_audio[1:-1], b"," if details else b"", details)
+    matches = audio_matches_json(audio, audience)
+    return b'%s,%s,"has_audio_matches":%s,"last_updated":"%s","audioMatches":%s,"processingStatus":"%s"%s%s}' % (
+        row[:-1],
+        flat,
+        b"false" if matches == b"[]" else b"true",
+        timestamp(fetched_at).encode(),
+        matches,
+        audio.status.value.encode(),
+        b"," if details else b"",
+        details,
+    )
 
 
 def flat_members(row: bytes, store_username: str) -> bytes | None:

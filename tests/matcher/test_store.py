@@ -88,7 +88,7 @@ async def persist(database: Database, release_id: int, *matches: JudgedMatch) ->
 
 
 async def test_a_release_never_seen_counts_as_queued(database: Database) -> None:
-    assert await audio_of(database, 1) == Audio(ProcessingStatus.QUEUED, persisted=False, matches=())
+    assert await audio_of(database, 1) == Audio(ProcessingStatus.QUEUED, persisted=False)
 
 
 async def test_a_persisted_release_shows_its_matches_with_the_tracks_names(database: Database) -> None:
@@ -130,7 +130,7 @@ async def test_rejected_and_dead_matches_are_never_shown(database: Database) -> 
     await execute(database, "UPDATE track_matches SET dead_since = now() WHERE track_index = 1")
     async with database.transaction() as connection:
         await store.refresh_has_audio(connection, 1)
-    assert await audio_of(database, 1) == Audio(ProcessingStatus.UNMATCHED, persisted=True, matches=())
+    assert await audio_of(database, 1) == Audio(ProcessingStatus.UNMATCHED, persisted=True)
 
 
 # --- persisting again ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matcher.models import Audio, ProcessingStatus
+from matcher.models import Audio, ProcessingStatus, StoredMatch
 from proxy.domain.merge import (
     Audience,
     enrich_inventory,
@@ -51,7 +51,21 @@ MATCHES = st.fixed_dictionaries(
     },
     optional={"sub_index": st.integers(0, 2)},
 )
-AUDIO = st.builds(Audio, st.sampled_from(ProcessingStatus), st.booleans(), st.lists(MATCHES, max_size=4).map(tuple))
+
+
+def audio_with(status: ProcessingStatus, persisted: bool, matches: list[StoredMatch]) -> Audio:
+    return Audio(status, persisted, encode_json(matches), all_shown_from(matches))
+
+
+def all_shown_from(matches: list[StoredMatch]) -> float | None:
+    """As schema.sql has it."""
+    places = {(match["track_index"], match.get("sub_index")) for match in matches}
+    if not matches or len(places) < len(matches) or not all(match["approved"] for match in matches):
+        return None
+    return min(match["confidence"] for match in matches)
+
+
+AUDIO = st.builds(audio_with, st.sampled_from(ProcessingStatus), st.booleans(), st.lists(MATCHES, max_size=4))
 AUDIENCES = st.builds(Audience, st.none() | st.floats(0, 100), st.floats(0, 100))
 
 
