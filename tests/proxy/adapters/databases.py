@@ -24,15 +24,6 @@ Contents = dict[str, list[str]]
 
 
 @asynccontextmanager
-async def connection_to(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(dsn)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-@asynccontextmanager
 async def postgres_15(folder: Path) -> AsyncIterator[str]:
     """The DSN of an empty database."""
     server = EmbeddedPostgres(folder, bin_dir=SYSTEM_15)

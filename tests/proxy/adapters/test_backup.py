@@ -17,8 +17,8 @@ from proxy.adapters import backup
 from proxy.adapters.archive import ArchiveError, ArchiveWriter, Footer, Header, Progress, TableHead, verify
 from proxy.adapters.backup import BackupFailed, back_up, copy_before, load, our_tables, plain_connection
 from proxy.adapters.database import SCHEMA_FILE, DatabaseUnusable, apply_schema, our_schema
-from tests.fresh_databases import FreshDatabases
-from tests.proxy.adapters.databases import connection_to, contents, files, fill, needs_15, postgres_15, with_schema
+from tests.fresh_databases import FreshDatabases, connected_to
+from tests.proxy.adapters.databases import contents, files, fill, needs_15, postgres_15, with_schema
 
 ROOT = Path(__file__).parents[3]
 
@@ -39,24 +39,24 @@ async def restore(
 
 
 async def contents_of(dsn: str) -> dict[str, list[str]]:
-    async with connection_to(dsn) as connection:
+    async with connected_to(dsn) as connection:
         return await contents(connection)
 
 
 async def filled(dsn: str, *numbers: int) -> dict[str, list[str]]:
-    async with connection_to(dsn) as connection:
+    async with connected_to(dsn) as connection:
         await fill(connection, *numbers)
         return await contents(connection)
 
 
 async def run(dsn: str, *statements: str) -> None:
-    async with connection_to(dsn) as connection:
+    async with connected_to(dsn) as connection:
         for statement in statements:
             await connection.execute(statement)
 
 
 async def ask(dsn: str, question: str) -> object:
-    async with connection_to(dsn) as connection:
+    async with connected_to(dsn) as connection:
         return await connection.fetchval(question)
 
 
@@ -175,7 +175,7 @@ async def test_who_listens_is_told_once_for_all(database_dsn: str, other_dsn: st
     await filled(database_dsn, *range(3))
     await back_up(database_dsn, tmp_path / "b")
     told: asyncio.Queue[object] = asyncio.Queue()
-    async with connection_to(other_dsn) as listener:
+    async with connected_to(other_dsn) as listener:
         await listener.add_listener("discogs_proxy_changes", lambda *about: told.put_nowait(about[3]))
         await restore(other_dsn, tmp_path / "b")
         assert await asyncio.wait_for(told.get(), 10) == "all"
@@ -206,7 +206,7 @@ async def test_readers_go_on_and_writers_wait_and_all_see_it_at_once(
     await filled(database_dsn, 0)
     await filled(other_dsn, 1)
     await backup_of_an_older_schema(database_dsn, tmp_path / "b")
-    async with connection_to(other_dsn) as reader, connection_to(other_dsn) as writer:
+    async with connected_to(other_dsn) as reader, connected_to(other_dsn) as writer:
         async with reader.transaction():
             assert await reader.fetchval("SELECT array_agg(discogs_id) FROM releases") == [2]
             restoring = asyncio.create_task(restore(other_dsn, tmp_path / "b", replace=True))
@@ -238,7 +238,7 @@ async def test_readers_wait_only_once_all_rows_have_been_read(
         nonlocal read
         read += more
 
-    async with connection_to(other_dsn) as reader, connection_to(other_dsn) as watcher:
+    async with connected_to(other_dsn) as reader, connected_to(other_dsn) as watcher:
         async with reader.transaction():
             await reader.execute("SELECT FROM track_matches")
             restoring = asyncio.create_task(restore(other_dsn, tmp_path / "b", progress=progress))
@@ -253,7 +253,7 @@ async def test_who_has_read_and_waits_to_write_does_not_end_a_restore(
     """It waits for that session's reading at the end: a deadlock until the session gives up, as each of ours does."""
     await filled(database_dsn, 0)
     await backup_of_an_older_schema(database_dsn, tmp_path / "b")
-    async with connection_to(other_dsn) as reader, connection_to(other_dsn) as writer, connection_to(other_dsn) as last:
+    async with connected_to(other_dsn) as reader, connected_to(other_dsn) as writer, connected_to(other_dsn) as last:
         await writer.execute("SET lock_timeout = '3s'")
         await writer.execute("SET deadlock_timeout = '1h'")  # it is the restore that notices
         reading, reading_first = reader.transaction(), writer.transaction()
@@ -282,7 +282,7 @@ async def test_a_backup_amid_writes_shows_one_moment(database_dsn: str, other_ds
 
     async def write() -> int:
         number = 100
-        async with connection_to(database_dsn) as connection:
+        async with connected_to(database_dsn) as connection:
             while not stop.is_set():
                 number += 1
                 async with connection.transaction():
@@ -423,7 +423,7 @@ async def test_kill_9_amid_a_restore_leaves_the_target_as_it_was(
     await filled(database_dsn, 0, 1)
     before = await filled(other_dsn, 2)
     await backup_of_an_older_schema(database_dsn, tmp_path / "b")
-    async with connection_to(other_dsn) as reader, connection_to(other_dsn) as watcher:
+    async with connected_to(other_dsn) as reader, connected_to(other_dsn) as watcher:
         async with reader.transaction():
             await reader.execute("SELECT FROM releases")
             command = [sys.executable, "-c", RESTORING, other_dsn, str(tmp_path / "b")]
@@ -442,7 +442,7 @@ async def migrate(dsn: str, folder: Path) -> bool:
     async def before() -> None:
         await copy_before("migration", dsn, folder, way_on="Way on.")
 
-    async with connection_to(dsn) as connection:
+    async with connected_to(dsn) as connection:
         return await apply_schema(connection, before)
 
 

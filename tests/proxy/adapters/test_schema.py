@@ -11,7 +11,8 @@ import pytest
 from matcher.database import Connection
 from proxy.adapters.backup import copy_before
 from proxy.adapters.database import apply_schema, our_schema, statements_digest
-from tests.proxy.adapters.databases import connection_to, files, fill
+from tests.fresh_databases import connected_to
+from tests.proxy.adapters.databases import files, fill
 
 CHANGELOG = Path(__file__).parents[3] / "CHANGELOG.md"
 
@@ -69,7 +70,7 @@ async def test_a_higher_number_alone_is_applied_and_the_data_copied_before(datab
     """Else the version before would go on using a database that it is meant to refuse."""
     lower = our_schema().number - 1
     numbers = []
-    async with connection_to(database_dsn) as connection:
+    async with connected_to(database_dsn) as connection:
         await fill(connection, 0)
         await connection.execute("UPDATE schema_state SET number = $1", lower)
 
@@ -86,7 +87,7 @@ async def test_a_higher_number_alone_is_applied_and_the_data_copied_before(datab
 
 async def test_functions_that_told_other_columns_are_replaced(database_dsn: str) -> None:
     """CREATE OR REPLACE alone cannot change what a function returns."""
-    async with connection_to(database_dsn) as connection:
+    async with connected_to(database_dsn) as connection:
         await fill(connection, 0)
         functions = await connection.fetch(
             """

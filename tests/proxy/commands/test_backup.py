@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fresh_databases import connected_to
 from tests.process import proxy_process, run_command
-from tests.proxy.adapters.databases import connection_to, contents, files, fill, needs_15, postgres_15, with_schema
+from tests.proxy.adapters.databases import contents, files, fill, needs_15, postgres_15, with_schema
 from tests.simulated_discogs import SimulatedDiscogs
 
 SECRETS = {
@@ -22,13 +23,13 @@ SECRETS = {
 
 @pytest.fixture
 async def filled_dsn(database_dsn: str) -> str:
-    async with connection_to(database_dsn) as connection:
+    async with connected_to(database_dsn) as connection:
         await fill(connection, 0, 1, 2)
     return database_dsn
 
 
 async def contents_of(dsn: str) -> dict[str, list[str]]:
-    async with connection_to(dsn) as connection:
+    async with connected_to(dsn) as connection:
         return await contents(connection)
 
 
@@ -49,7 +50,7 @@ async def test_from_a_server_to_an_embedded_one_and_back(filled_dsn: str, databa
     ]:
         done = await run_command(*arguments, **environment)
         assert (done.returncode, done.stderr) == (0, "")
-    async with connection_to(database_dsn) as connection:
+    async with connected_to(database_dsn) as connection:
         await connection.execute("DELETE FROM stores; DELETE FROM match_queue; UPDATE releases SET title = 'changed'")
     done = await run_command("restore", second, **external)
     assert done.returncode == 1
@@ -68,7 +69,7 @@ async def test_an_embedded_15_is_backed_up_by_its_own_server_and_goes_on_in_a_ne
     old, new = str(tmp_path / "old"), str(tmp_path / "new")
     async with postgres_15(tmp_path / "old") as dsn:
         await with_schema(dsn)
-        async with connection_to(dsn) as connection:
+        async with connected_to(dsn) as connection:
             await fill(connection, 0, 1)
         was = await contents_of(dsn)
     for command, data_dir in [("backup", old), ("restore", new), ("backup", new)]:
@@ -119,7 +120,7 @@ async def test_what_is_no_backup_is_refused_before_the_database_is_asked(content
 async def test_a_start_after_an_update_copies_first_and_stops_where_it_cannot(
     filled_dsn: str, discogs: SimulatedDiscogs, tmp_path: Path
 ) -> None:
-    async with connection_to(filled_dsn) as connection:
+    async with connected_to(filled_dsn) as connection:
         await connection.execute("UPDATE schema_state SET digest = 'of an older one'")
     (tmp_path / "backups").write_text("in the way")
     environment = {"DATABASE_URL": filled_dsn, "DATA_DIR": str(tmp_path), "DISCOGS_API_URL": discogs.url, "PORT": "0"}
@@ -138,7 +139,7 @@ async def test_a_start_after_an_update_copies_first_and_stops_where_it_cannot(
 
 async def test_a_newer_schema_is_refused_at_the_start_and_by_restore(filled_dsn: str, tmp_path: Path) -> None:
     environment = {"DATABASE_URL": filled_dsn, "DATA_DIR": str(tmp_path / "d")}
-    async with connection_to(filled_dsn) as connection:
+    async with connected_to(filled_dsn) as connection:
         await connection.execute("UPDATE schema_state SET digest = 'newer', number = 9999")
     assert (await run_command("backup", str(tmp_path / "b"), **environment)).returncode == 0
     for arguments in ([], ["restore", str(tmp_path / "b"), "--replace"]):

@@ -10,9 +10,10 @@ import pytest
 from proxy.commands.compare import own_url, shown_target, target_of
 from proxy.settings import Settings
 from tests.conftest import STORE, StartProxy
+from tests.fresh_databases import connected_to
 from tests.origin import running_origin
 from tests.process import proxy_process, run_command
-from tests.proxy.adapters.databases import connection_to, files, fill
+from tests.proxy.adapters.databases import files, fill
 from tests.simulated_discogs import SimulatedDiscogs
 from tests.test_containers import certificate
 
@@ -110,7 +111,7 @@ async def test_direct_calls_are_counted_with_those_of_the_proxy(
 
 
 async def test_a_database_is_copied_before_compare_changes_its_schema(database_dsn: str, tmp_path: Path) -> None:
-    async with connection_to(database_dsn) as connection:
+    async with connected_to(database_dsn) as connection:
         await fill(connection, 0)
         await connection.execute("UPDATE schema_state SET digest = 'of an older one'")
     async with running_origin() as discogs, running_origin() as proxy:
