@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from matcher.errors import DatabaseUnavailable
 from matcher.migration import migrate
 from matcher.queue_view import claimable
 from proxy import keys
@@ -15,9 +14,10 @@ from proxy.adapters.tracking import HOURS_KEPT
 from proxy.domain.asked import whole_number
 from proxy.domain.purge import Purge, PurgeStore, parse_purge
 from proxy.domain.wire import BrokenBody, decode_json
-from proxy.errors import BadRequest, Degraded
+from proxy.errors import BadRequest
 from proxy.handlers.admin_stores import username_from
 from proxy.handlers.middleware import json_response
+from proxy.services.needed import needs_the_database
 
 DRAIN_S = 25.0
 """What one call of process-queue takes at most: shorter than the time-outs of common front servers."""
@@ -33,12 +33,10 @@ async def process_queue(request: web.Request) -> web.Response:
     """
     matcher = request.app[keys.MATCHER]
     limit = await _limit(request, request.app[keys.SETTINGS].audio_matching_batch_size)
-    try:
+    with needs_the_database():
         report = await matcher.drain(limit, DRAIN_S)
         async with matcher.database.connection() as connection:
             remaining = await claimable(connection)
-    except DatabaseUnavailable as error:
-        raise Degraded("The database is away.", 5) from error
     return json_response(
         {
             "processed": report.processed,
@@ -76,10 +74,8 @@ def json_object(body: bytes) -> dict[str, object]:
 async def metrics(request: web.Request) -> web.Response:
     """What the proxy saved, of each store and altogether, in the last `hours`."""
     hours = whole_number(request.query.get("hours", "24"), "hours", HOURS_KEPT, least=1)
-    try:
+    with needs_the_database():
         return json_response(await request.app[keys.NUMBERS].read(hours))
-    except DatabaseUnavailable as error:
-        raise Degraded("The database is away.", 5) from error
 
 
 async def purge(request: web.Request) -> web.Response:
@@ -99,10 +95,8 @@ def purge_of(request: web.Request, asked: Mapping[str, object]) -> tuple[Purge, 
 
 async def migrate_inventory_system(request: web.Request) -> web.Response:
     """Adopt the matches of the old system; may be called any number of times."""
-    try:
+    with needs_the_database():
         report = await migrate(request.app[keys.DATABASE])
-    except DatabaseUnavailable as error:
-        raise Degraded("The database is away.", 5) from error
     request.app[keys.MATCHER].wake()
     request[keys.AUDITED] = {"newly_queued": report.newly_queued}
     return json_response(report.as_json())

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from aiohttp import web
 
-from matcher.errors import DatabaseUnavailable
 from proxy import keys
 from proxy.domain.known_stores import asked_stores
-from proxy.errors import BadRequest, Degraded, NotFound
+from proxy.errors import BadRequest, NotFound
 from proxy.handlers.middleware import json_response
 from proxy.handlers.stores import username_of
+from proxy.services.needed import needs_the_database
 from proxy.services.store_admin import Report
 
 SYNC_S = 25.0
@@ -90,12 +87,3 @@ def username_from(request: web.Request, named: str) -> str:
 
 def _reported(report: Report) -> web.Response:
     return json_response(report.body, 200 if report.is_done else 202)
-
-
-@contextmanager
-def needs_the_database() -> Iterator[None]:
-    """Raises Degraded."""
-    try:
-        yield
-    except DatabaseUnavailable as error:
-        raise Degraded("The database is away.", 5) from error

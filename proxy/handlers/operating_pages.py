@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from matcher.errors import DatabaseUnavailable
 from proxy import keys
 from proxy.adapters.tracking import HOURS_KEPT
 from proxy.domain.asked import release_id_from, whole_number
@@ -15,11 +14,12 @@ from proxy.domain.budget import Lane
 from proxy.domain.known_stores import asked_stores
 from proxy.domain.queue import asked_jobs
 from proxy.domain.review_pages import local_path
-from proxy.errors import BadRequest, Degraded, ProxyError
+from proxy.errors import BadRequest, ProxyError
 from proxy.handlers.admin import purge_of
-from proxy.handlers.admin_stores import SYNC_S, needs_the_database, username_from
+from proxy.handlers.admin_stores import SYNC_S, username_from
 from proxy.handlers.middleware import json_response
 from proxy.handlers.pages import Handler, form_of, page, see
+from proxy.services.needed import TRY_AGAIN, needs_the_database
 from proxy.services.store_admin import StoreAdmin
 
 LANES = {
@@ -156,10 +156,8 @@ async def _cache(
     request: web.Request, dropped: Mapping[str, int] | None = None, error: ProxyError | None = None
 ) -> web.Response:
     hours = whole_number(request.query.get("hours", "24"), "hours", HOURS_KEPT, least=1)
-    try:
+    with needs_the_database(TRY_AGAIN):
         found = await request.app[keys.NUMBERS].read(hours)
-    except DatabaseUnavailable as unavailable:
-        raise Degraded("The database is away: try again in a moment.", 5) from unavailable
     return page(
         request,
         "cache.html",

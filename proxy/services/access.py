@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from matcher.database import Connection, Database
-from matcher.errors import DatabaseUnavailable
+from matcher.database import Database
 from proxy.adapters import sessions
 from proxy.domain.access import (
     ADMIN,
@@ -22,7 +20,8 @@ from proxy.domain.access import (
     session_of,
 )
 from proxy.domain.rate_limit import RateLimit
-from proxy.errors import Degraded, TooManyRequests, Unauthorized
+from proxy.errors import TooManyRequests, Unauthorized
+from proxy.services.needed import needed_connection
 from proxy.settings import Settings
 
 WANTED = "The admin token is needed: Authorization: Bearer <ADMIN_TOKEN>."
@@ -79,7 +78,7 @@ class AccessService:
         found = session_of(cookie, self.credentials, self.wall_clock())
         if found is None:
             raise Unauthorized(WANTED)
-        async with self._connection() as connection:
+        async with needed_connection(self.database) as connection:
             if await sessions.has_ended(connection, found):
                 raise Unauthorized(WANTED)
         return found.credential
@@ -98,13 +97,5 @@ class AccessService:
     async def end_session(self, cookie: str) -> None:
         """For whoever has the cookie, in every process. Raises Degraded."""
         if found := session_of(cookie, self.credentials, self.wall_clock()):
-            async with self._connection() as connection:
+            async with needed_connection(self.database) as connection:
                 await sessions.end(connection, found)
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        try:
-            async with self.database.connection() as connection:
-                yield connection
-        except DatabaseUnavailable as error:
-            raise Degraded("The database is away: try again in a moment.", 5) from error

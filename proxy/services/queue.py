@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from matcher import queue_view
 from matcher.database import Connection, Database
-from matcher.errors import DatabaseUnavailable, NoSuchRelease, Undecidable
+from matcher.errors import NoSuchRelease, Undecidable
 from proxy.adapters.sellers import descriptions
 from proxy.domain.asked import encoded_cursor
 from proxy.domain.queue import AskedJobs
-from proxy.errors import Conflict, Degraded, NotFound
+from proxy.errors import Conflict, NotFound
+from proxy.services.needed import needs_the_database
 
 Json = dict[str, object]
 
@@ -46,11 +47,10 @@ class QueueService:
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
         try:
-            async with self.database.transaction() as connection:
-                yield connection
+            with needs_the_database():
+                async with self.database.transaction() as connection:
+                    yield connection
         except NoSuchRelease as error:
             raise NotFound(str(error)) from error
         except Undecidable as error:
             raise Conflict(str(error)) from error
-        except DatabaseUnavailable as error:
-            raise Degraded("The database is away.", 5) from error

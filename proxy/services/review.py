@@ -13,14 +13,15 @@ import orjson
 from matcher import decision_store, decisions, review_view, store
 from matcher.database import Connection, Database
 from matcher.decisions import Decided, DecidedRelease
-from matcher.errors import DatabaseUnavailable, NoSuchMatch, Undecidable
+from matcher.errors import NoSuchMatch, Undecidable
 from matcher.models import Action
 from matcher.review_view import PastDecision, ReviewedMatch
 from proxy.adapters.sellers import is_sold_by, releases_of
 from proxy.domain.access import Caller
 from proxy.domain.asked import encoded_cursor
 from proxy.domain.review import AskedDecisions, AskedMatches, OwnUrl, decisions_named
-from proxy.errors import Conflict, Degraded, NotFound
+from proxy.errors import Conflict, NotFound
+from proxy.services.needed import needs_the_database
 
 Json = dict[str, object]
 
@@ -147,14 +148,13 @@ class ReviewService:
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
         try:
-            async with self.database.transaction() as connection:
-                yield connection
+            with needs_the_database("The database is away: nothing was decided."):
+                async with self.database.transaction() as connection:
+                    yield connection
         except NoSuchMatch as error:
             raise NotFound(str(error)) from error
         except Undecidable as error:
             raise Conflict(str(error)) from error
-        except DatabaseUnavailable as error:
-            raise Degraded("The database is away: nothing was decided.", 5) from error
 
 
 async def _must_sell(connection: Connection, stores: Collection[str] | None, release_id: int) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import orjson
 
 from matcher import review_view, store
-from matcher.database import Connection, Database
+from matcher.database import Database
 from matcher.domain.metadata import metadata
 from matcher.domain.tracklist import parse_duration, parse_release
-from matcher.errors import DatabaseUnavailable, MalformedRelease, ReleaseGone, Unavailable
+from matcher.errors import MalformedRelease, ReleaseGone, Unavailable
 from matcher.models import MatchStatus, Track
 from matcher.pool import FetchedRelease
 from matcher.review_view import PastDecision, ReviewedMatch
@@ -28,7 +27,8 @@ from proxy.domain.players import Player, image_of, link_of, player_of
 from proxy.domain.review_pages import PAGE_SIZE, AskedReleases, Did, Place, Tab
 from proxy.domain.side_by_side import Durations, Why, Word, durations, marked, waits_for, whys
 from proxy.domain.wire import BrokenBody, decode_json
-from proxy.errors import Degraded, NotFound
+from proxy.errors import NotFound
+from proxy.services.needed import needed_connection
 
 TRACKLIST_WAIT_S = 8.0
 """How long a reviewer waits for the tracklist of a release that is not kept."""
@@ -164,7 +164,7 @@ class ReviewPages:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def listed(self, asked: AskedReleases, caller: Caller) -> ReviewList:
-        async with self._connection() as connection:
+        async with needed_connection(self.database) as connection:
             among = None if caller.stores is None else await releases_of(connection, caller.stores)
             found = await reviews.releases(connection, asked.tab, asked.words, among, asked.after, PAGE_SIZE + 1)
             facts = await reviews.facts(connection, [each.release_id for each in found])
@@ -178,19 +178,19 @@ class ReviewPages:
 
     async def following(self, after: Place | None, caller: Caller, but: int | None = None) -> FoundRelease | None:
         """The next release with anything pending. `but`: not this one."""
-        async with self._connection() as connection:
+        async with needed_connection(self.database) as connection:
             among = None if caller.stores is None else await releases_of(connection, caller.stores)
             found = await reviews.releases(connection, Tab.PENDING, [], among, after, 2)
         return next((each for each in found if each.release_id != but), None)
 
     async def pending_of(self, release_id: int) -> int:
         """How many matches of it wait for a person."""
-        async with self._connection() as connection:
+        async with needed_connection(self.database) as connection:
             matches = await review_view.matches_of(connection, release_id)
         return sum(each.status == MatchStatus.PENDING and each.dead_since is None for each in matches)
 
     async def release(self, release_id: int, at: Place | None, caller: Caller) -> ReleasePage:
-        async with self._connection() as connection:
+        async with needed_connection(self.database) as connection:
             if caller.stores is not None and not await is_sold_by(connection, caller.stores, release_id):
                 raise NotFound(f"Release {release_id} is none of the stores that you may review.")
             stored = (await reviews.facts(connection, [release_id]))[release_id]
@@ -217,7 +217,7 @@ class ReviewPages:
 
     async def told(self, did: Did, caller: Caller) -> Told | None:
         """What was decided last about what he did."""
-        async with self._connection() as connection:
+        async with needed_connection(self.database) as connection:
             found = await reviews.last_decisions(connection, did.match_ids, did.release_id)
             if not found or len({each.release_id for each in found}) > 1:
                 return None
@@ -268,14 +268,6 @@ class ReviewPages:
         if stored.listing_at and shown.holds(stored.listing_at):
             return _picture(sold.get("images")) or image_of(sold.get("thumbnail"))
         return None
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        try:
-            async with self.database.connection() as connection:
-                yield connection
-        except DatabaseUnavailable as error:
-            raise Degraded("The database is away: try again in a moment.", 5) from error
 
 
 # --- a release ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from matcher.database import Connection, Database
-from matcher.errors import DatabaseUnavailable
 from proxy.adapters import mirror
 from proxy.adapters.mirror import Ages, FeedRow, StoreState
 from proxy.adapters.upstream import Trace
@@ -25,6 +24,7 @@ from proxy.domain.wire import encode_json
 from proxy.errors import Degraded, NotFound, ProxyError
 from proxy.services.checks import Check, CheckService
 from proxy.services.copies import too_old
+from proxy.services.needed import needs_the_database
 from proxy.services.orders import Backwards, Order, Orders
 from proxy.services.persisted import PersistedCounts
 from proxy.services.store_results import CHUNK, Chunk, View, chunk_of, chunks, picked
@@ -106,14 +106,12 @@ class StoreService:
 
     async def inventory(self, asked: Asked, trace: Trace) -> StoreAnswer:
         """Raises ProxyError. So do the pieces, and DatabaseUnavailable."""
-        try:
+        with needs_the_database(DATABASE_AWAY):
             shown = await self._shown(asked.username, trace)
             ids = await picked(self.database, asked.username, shown.ids, asked.query, asked.audience)
             pieces = self._paged(asked, shown, ids) if asked.page else self._whole(asked, shown, ids)
             is_short = asked.page or len(ids) <= CHUNK
             body = b"".join([piece async for piece in pieces]) if is_short else pieces
-        except DatabaseUnavailable as error:
-            raise Degraded(DATABASE_AWAY, 5) from error
         listings = len(asked.page.cut(ids)) if asked.page else len(ids)
         return StoreAnswer(body, shown.coverage is None, self._decision(shown), {asked.username: listings})
 
@@ -122,15 +120,13 @@ class StoreService:
     ) -> StoreAnswer:
         """The newest listings of these stores together; of all known ones where none is named. Raises ProxyError."""
         view = self._view(audience, public_origin, query.fields)
-        try:
+        with needs_the_database(DATABASE_AWAY):
             if usernames:
                 shown = await asyncio.gather(*(self._shown(each, trace) for each in usernames))
                 return await self._feed([each.state for each in shown], shown, query, view)
             async with self.database.connection() as connection:
                 known = await mirror.states(connection)
             return await self._feed(known, await self._followed(known, trace), query, view)
-        except DatabaseUnavailable as error:
-            raise Degraded(DATABASE_AWAY, 5) from error
 
     # --- what may be shown ---
 
